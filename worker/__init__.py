@@ -1,0 +1,1 @@
+"""Media Worker: keeps the bytes behind media rows right."""
