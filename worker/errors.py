@@ -37,6 +37,16 @@ class Temporary(WorkError):
         self.retry_after = retry_after
 
 
+class Busy(WorkError):
+    """Something of ours is in the way for a moment (a key that another run writes, the database):
+    tried again soon, without counting. `retry_after` is in seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Permanent(WorkError):
     """Trying again cannot help: the work fails at once."""
 

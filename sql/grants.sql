@@ -1,0 +1,169 @@
+-- Who may do what. First everything is taken away, by name too (Supabase's default privileges
+-- grant to its roles by name), then granted by list. Roles that do not exist are passed over.
+
+create or replace function media_worker.existing_roles(names text[]) returns setof text
+language sql stable set search_path = ''
+as $$ select r.rolname::text from pg_catalog.pg_roles as r where r.rolname = any (names) $$;
+comment on function media_worker.existing_roles(text[]) is 'Those of the roles that exist here.';
+
+create or replace function media_worker.grant_if_there(privilege text, roles text[]) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    name text;
+begin
+    for name in select media_worker.existing_roles(roles) loop
+        execute format('grant %s to %I', privilege, name);
+    end loop;
+end
+$$;
+comment on function media_worker.grant_if_there(text, text[]) is
+    'Grants a privilege ("select on table …") to those of the roles that exist.';
+
+create or replace function media_worker.allow(work_table regclass, policy text, roles text[], command text, rule text)
+returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    names text := (select string_agg(quote_ident(r), ', ') from media_worker.existing_roles(roles) as r);
+begin
+    execute format('drop policy if exists %I on %s', policy, work_table);
+    if names is not null then
+        execute format('create policy %I on %s for %s to %s %s', policy, work_table, command, names, rule);
+    end if;
+end
+$$;
+comment on function media_worker.allow(regclass, text, text[], text, text) is
+    'Makes a row-level policy anew, for those of the roles that exist.';
+
+-- Ours, wherever it stands ------------------------------------------------------------------------
+
+do $$
+declare
+    thing record;
+    role text;
+begin
+    for thing in
+        select format('function %s', p.oid::regprocedure) as name from pg_catalog.pg_proc as p
+        where p.pronamespace = 'media_worker'::regnamespace
+            or p.oid = any (media_worker.public_functions())
+        union all
+        select format('table %s', c.oid::regclass) from pg_catalog.pg_class as c
+        where c.relkind in ('r', 'v', 'p') and (c.relnamespace = 'media_worker'::regnamespace
+            or c.oid = any (media_worker.public_relations()))
+        union all
+        select format('sequence %s', c.oid::regclass) from pg_catalog.pg_class as c
+        where c.relkind = 'S' and c.relnamespace = 'media_worker'::regnamespace
+    loop
+        execute format('revoke all on %s from public', thing.name);
+        for role in select media_worker.existing_roles(
+            array['anon', 'authenticated', 'service_role', 'media_worker']) loop
+            execute format('revoke all on %s from %I', thing.name, role);
+        end loop;
+    end loop;
+    for role in select media_worker.existing_roles(array['anon', 'authenticated', 'service_role']) loop
+        execute format('revoke all on schema media_worker, procrastinate from %I', role);
+        execute format('revoke all on all tables in schema procrastinate from %I', role);
+        execute format('revoke all on all sequences in schema procrastinate from %I', role);
+        execute format('revoke all on all routines in schema procrastinate from %I', role);
+    end loop;
+    revoke all on schema media_worker, procrastinate from public;
+    revoke all on all tables in schema procrastinate from public;
+    revoke all on all routines in schema procrastinate from public;
+end
+$$;
+
+-- The worker --------------------------------------------------------------------------------------
+
+grant usage on schema media_worker, procrastinate to media_worker;
+grant execute on all routines in schema media_worker, procrastinate to media_worker;
+grant select on all tables in schema media_worker to media_worker;
+grant select, insert, update, delete on all tables in schema procrastinate to media_worker;
+grant usage, select on all sequences in schema procrastinate to media_worker;
+grant usage on schema public to media_worker;
+
+-- The service and the worker: everything that is public -----------------------------------------
+
+do $$
+declare
+    thing text;
+    service text[] := array['service_role', 'media_worker'];
+begin
+    foreach thing in array array[
+        'pause_queue(text, timestamptz)', 'resume_queue(text)', 'retry_failed(text)',
+        'get_tracks_needing_archiving(integer)', 'archive_track(uuid, boolean)',
+        'archive_tracks(integer)', 'mark_track_archived(uuid, text, text, text)',
+        'get_track_processing_status(uuid)'] loop
+        perform media_worker.grant_if_there('execute on function public.' || thing, service);
+    end loop;
+    foreach thing in array array[
+        'archive_figures()', 'queue_figures()', 'worker_figures()', 'current_user_id()',
+        'is_trusted_caller()'] loop
+        perform media_worker.grant_if_there('execute on function media_worker.' || thing, service);
+    end loop;
+    foreach thing in array array['archive_statistics', 'track_playback', 'queue_health', 'worker_status'] loop
+        perform media_worker.grant_if_there('select on public.' || thing, service);
+    end loop;
+    foreach thing in array array[
+        'archive_policies', 'track_archiving_jobs', 'storage_cleanup_queue'] loop
+        perform media_worker.grant_if_there(
+            'select, insert, update, delete on public.' || thing, service);
+        execute format('alter table public.%I enable row level security', thing);
+        perform media_worker.allow(('public.' || thing)::regclass, 'media_worker_service', service,
+                                   'all', 'using (true) with check (true)');
+    end loop;
+end
+$$;
+
+-- Users: their own rows ---------------------------------------------------------------------------
+
+do $$
+declare
+    users text[] := array['authenticated'];
+    own text := '(user_id = media_worker.current_user_id())';
+begin
+    perform media_worker.grant_if_there('execute on function media_worker.current_user_id()', users);
+    perform media_worker.grant_if_there('execute on function public.get_track_processing_status(uuid)', users);
+    perform media_worker.grant_if_there('select on public.track_playback', users);
+    perform media_worker.grant_if_there('select on public.track_archiving_jobs', users);
+    perform media_worker.grant_if_there('insert (track_id, user_id) on public.track_archiving_jobs', users);
+    perform media_worker.allow('public.track_archiving_jobs', 'media_worker_own_select', users,
+                               'select', 'using ' || own);
+    perform media_worker.allow('public.track_archiving_jobs', 'media_worker_own_insert', users,
+                               'insert', 'with check ' || own);
+end
+$$;
+
+-- Tables that the application may have had before: only where we created them --------------------
+
+do $$
+declare
+    service text[] := array['service_role', 'media_worker'];
+    users text[] := array['authenticated'];
+    own text := '(user_id = media_worker.current_user_id())';
+    thing text;
+    role text;
+begin
+    for thing in select a.name from media_worker.application_tables as a where a.created_by_us loop
+        foreach role in array array['anon', 'authenticated', 'service_role', 'media_worker'] loop
+            if exists (select media_worker.existing_roles(array[role])) then
+                execute format('revoke all on public.%I from %I', thing, role);
+            end if;
+        end loop;
+        execute format('revoke all on public.%I from public', thing);
+        execute format('alter table public.%I enable row level security', thing);
+        perform media_worker.grant_if_there(
+            format('select, insert, update, delete on public.%I', thing), service);
+        perform media_worker.allow(('public.' || thing)::regclass, 'media_worker_service', service,
+                                   'all', 'using (true) with check (true)');
+        perform media_worker.grant_if_there(format('select on public.%I', thing), users);
+        perform media_worker.allow(('public.' || thing)::regclass, 'media_worker_own_select', users,
+                                   'select', 'using ' || own);
+        if thing = 'notifications' then
+            perform media_worker.grant_if_there('update (read_at) on public.notifications', users);
+            perform media_worker.allow('public.notifications', 'media_worker_own_update', users,
+                                       'update', 'using ' || own || ' with check ' || own);
+        end if;
+    end loop;
+end
+$$;

@@ -1,0 +1,39 @@
+-- monitoring: figures behind the views.
+
+create or replace function media_worker.queue_figures()
+returns table (queue text, waiting bigint, running bigint, failed bigint, oldest_due_age interval)
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+    k media_worker.work_kinds;
+    parts text[] := '{}';
+begin
+    for k in select * from media_worker.work_kinds loop
+        parts := parts || format($sql$
+            select %L as queue,
+                count(*) filter (where t.status = 'pending' and t.claim is null) as waiting,
+                count(*) filter (where t.claim is not null) as running,
+                count(*) filter (where t.status = 'failed') as failed,
+                now() - min(t.updated_at) filter (where t.runnable) as oldest
+            from %s as t where t.status <> 'completed'
+        $sql$, k.queue, k.work_table);
+    end loop;
+    return query execute format($sql$
+        select f.queue, sum(f.waiting)::bigint, sum(f.running)::bigint, sum(f.failed)::bigint, max(f.oldest)
+        from (%s) as f group by f.queue order by f.queue
+    $sql$, array_to_string(parts, ' union all '));
+end
+$$;
+comment on function media_worker.queue_figures() is 'The figures of the view queue_health.';
+
+create or replace function media_worker.worker_figures()
+returns table (worker_id uuid, started_at timestamptz, last_heartbeat_at timestamptz,
+               running integer, alive boolean, host text, pid integer, queues text[])
+language sql stable security definer set search_path = ''
+as $$
+    select w.worker_id, w.started_at, w.last_heartbeat_at, w.running, media_worker.is_alive(w),
+        w.host, w.pid, w.queues
+    from media_worker.workers as w
+    order by w.started_at
+$$;
+comment on function media_worker.worker_figures() is 'The figures of the view worker_status.';

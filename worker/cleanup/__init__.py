@@ -1,0 +1,1 @@
+"""cleanup: the bytes of deleted rows disappear too."""

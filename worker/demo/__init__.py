@@ -1,0 +1,1 @@
+"""Everything `media-worker dev` and `demo` need on one machine: database, storage, provider."""

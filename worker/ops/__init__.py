@@ -1,0 +1,1 @@
+"""What operators run it with: the systemd unit, metrics rules, dashboards."""

@@ -1,0 +1,142 @@
+"""Every setting with its default: the variable is the field's name in capitals."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from worker.settings import values as v
+
+MEBIBYTE = 2**20
+
+# What has to be set together. A capability without any of it is off.
+ARCHIVE_NEEDS = ("storage_endpoint", "storage_access_key_id", "storage_secret_access_key")
+
+
+@dataclass(frozen=True)
+class StorageAccess:
+    """What it takes to reach one bucket.
+
+    `public_url` is what stands before `/{bucket}/{key}` in public URLs, empty if it is private.
+    """
+
+    bucket: str
+    endpoint: str
+    region: str
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    public_url: str = ""
+
+
+class Settings(BaseSettings):
+    """All settings, valid. Made by `load_settings`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    database_url: v.DatabaseUrl | None = None
+
+    storage_endpoint: v.ApiEndpoint | None = None
+    storage_region: str = "auto"
+    storage_access_key_id: SecretStr | None = None
+    storage_secret_access_key: SecretStr | None = None
+    storage_public_url: v.WebUrl | None = None
+    storage_audio_bucket: str = "tracks-audio"
+    storage_cover_bucket: str = "tracks-covers"
+    storage_video_bucket: str = "tracks-videos"
+    storage_source_bucket: str = "audio-files"
+
+    r2_endpoint: v.ApiEndpoint | None = None
+    r2_account_id: str | None = None
+    r2_access_key_id: SecretStr | None = None
+    r2_secret_access_key: SecretStr | None = None
+    r2_bucket_name: str | None = None
+    r2_public_url: v.WebUrl | None = None
+
+    cdn_targets: v.Targets = ("r2_cdn",)
+    cdn_audio_prefix: str = "audio"
+    cdn_metadata_prefix: str = "metadata"
+    cdn_max_bytes: v.Bytes = 500 * MEBIBYTE
+    cdn_rate_limit: v.Seconds = 0.0  # requests a second per target, 0: without limit
+    cloudflare_zone_id: str | None = None
+    cloudflare_api_token: SecretStr | None = None
+
+    cloudinary_url: SecretStr | None = None
+    cloudinary_cloud_name: str | None = None
+    cloudinary_api_key: SecretStr | None = None
+    cloudinary_api_secret: SecretStr | None = None
+    cloudinary_api_base: v.WebUrl = "https://api.cloudinary.com"
+    cloudinary_upload_preset: str | None = None
+    cloudinary_folder: str = "main-uploads"
+
+    cleanup_interval: v.PositiveSeconds = 30.0
+    cleanup_batch_size: v.PositiveCount = 100
+    cleanup_max_retries: v.PositiveCount = 3
+    delete_grace: v.Seconds = 0.0
+    delete_hold_above: v.Count = 10_000
+
+    sync_conflict_policy: Annotated[Literal["newest", "cloudinary", "database"], v.Lowercase] = (
+        "newest"
+    )
+    webhook_max_age: v.PositiveSeconds = 300.0
+
+    archive_daily_at: v.TimeOfDay = datetime.time(3, 0)  # UTC
+    archive_daily_limit: v.PositiveCount = 200
+    archive_refresh_url: Annotated[v.AnyWebUrl | None, Field(repr=False)] = None
+
+    download_allowed_hosts: v.Hosts = ()  # empty: any public host
+    download_allow_networks: v.Networks = ()
+    download_max_bytes: v.Bytes = 500 * MEBIBYTE
+
+    notification_language: Annotated[Literal["en", "ru"], v.Lowercase] = "en"
+    retry_delays: v.Delays = (5.0, 10.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0)
+
+    worker_concurrency: v.PositiveCount = 16
+    shutdown_grace: v.Seconds = 30.0
+    work_retention_days: v.PositiveCount = 30
+    metrics_port: v.Port | None = None
+
+    serve_host: str = "127.0.0.1"
+    serve_port: v.Port = 8080
+    service_key: SecretStr | None = None
+    jwt_secret: SecretStr | None = None
+    admin_password: SecretStr | None = None
+    cors_origins: v.Origins = ()
+
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override]
+        cls,
+        _settings_class: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` has read: it reads files too, and collects all problems."""
+        return (init_settings,)
+
+    @property
+    def archive_configured(self) -> bool:
+        """The archive can work; otherwise it is off, and `archive_missing` says why."""
+        return not self.archive_missing
+
+    @property
+    def archive_missing(self) -> list[str]:
+        """The names of the variables that the archive still needs."""
+        return [name.upper() for name in ARCHIVE_NEEDS if getattr(self, name) is None]
+
+    def storage(self, bucket: str) -> StorageAccess | None:
+        """How to reach a bucket of the primary storage; None where no storage is set."""
+        endpoint = self.storage_endpoint
+        key_id, secret = self.storage_access_key_id, self.storage_secret_access_key
+        if endpoint is None or key_id is None or secret is None:
+            return None
+        return StorageAccess(
+            bucket=bucket,
+            endpoint=endpoint,
+            region=self.storage_region,
+            access_key_id=key_id.get_secret_value(),
+            secret_access_key=secret.get_secret_value(),
+            public_url=self.storage_public_url or "",
+        )

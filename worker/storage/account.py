@@ -1,0 +1,55 @@
+"""The buckets of one account, which share a client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+
+from worker.storage.config import StorageTarget
+from worker.storage.store import ObjectStore
+
+
+class Account:
+    """Opens the buckets of an account; `target` is any of them."""
+
+    def __init__(self, target: StorageTarget) -> None:
+        self._target = target
+        self._stores: dict[str, ObjectStore] = {}
+        self._lock = Lock()
+
+    def bucket(self, name: str) -> ObjectStore:
+        """The bucket of that name; whether it exists shows when it is used."""
+        with self._lock:
+            if name not in self._stores:
+                client = next((s.client for s in self._stores.values()), None)
+                target = replace(self._target, bucket=name)
+                self._stores[name] = ObjectStore(target, client=client)
+            return self._stores[name]
+
+    @property
+    def url_prefixes(self) -> list[str]:
+        """What URLs of this account begin with."""
+        bases = (self._target.public_url, self._target.endpoint)
+        return [f"{base.rstrip('/')}/" for base in bases if base]
+
+
+class ObjectShredder:
+    """Deletes objects of an account, off the event loop."""
+
+    def __init__(self, account: Account, executor: Executor) -> None:
+        self._account = account
+        self._executor = executor
+
+    async def delete(
+        self, bucket: str, keys: Sequence[str], *, uncertain: Sequence[str]
+    ) -> Mapping[str, str]:
+        """Delete the keys; returns an error for each that could not be."""
+        loop = asyncio.get_running_loop()
+        store = self._account.bucket(bucket)
+        for key in uncertain:
+            await loop.run_in_executor(self._executor, partial(store.abort_uploads, key))
+        return await loop.run_in_executor(self._executor, store.delete_many, keys)
