@@ -183,9 +183,7 @@ def storage_abilities(tools: Tools) -> Sequence[Ability]:
         return []
     ledger = Ledger(tools.database, tools.worker_id)
     ingest = Ingest(_downloader(settings), Transfer(), ledger, tools.executor)
-    recheck = Duty(
-        "recheck objects", 60.0, Recheck(ledger, account.bucket, tools.executor)
-    )
+    recheck = Duty("recheck objects", 60.0, Recheck(ledger, account.bucket, tools.executor))
     shredder = DeleteObjects(
         CleanupStore(tools.database, tools.worker_id), ObjectShredder(account, tools.executor)
     )
@@ -216,9 +214,7 @@ def _archive(tools: Tools, account: Account, ingest: Ingest) -> Ability:
 
 
 def _tools(settings: Settings, slots: int, worker_id: UUID) -> Tools:
-    if settings.database_url is None:
-        raise Misconfigured("DATABASE_URL is not set: set it to a PostgreSQL URL")
-    database = Database(settings.database_url.get_secret_value(), size=min(slots, 8) + 2)
+    database = Database(_conninfo(settings), size=min(slots, 8) + 2)
     return Tools(
         settings=settings,
         database=database,
@@ -226,6 +222,12 @@ def _tools(settings: Settings, slots: int, worker_id: UUID) -> Tools:
         # one thread a run, and some for the duties
         executor=ThreadPoolExecutor(slots + 4, thread_name_prefix="media-worker"),
     )
+
+
+def _conninfo(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise Misconfigured("DATABASE_URL is not set: set it to a PostgreSQL URL")
+    return settings.database_url.get_secret_value()
 
 
 def _downloader(settings: Settings) -> Downloader:
@@ -242,16 +244,15 @@ def _isolation(module: str | None, worker_id: UUID) -> Isolation | None:
     return None if module is None else Isolation(module, worker_id=worker_id)
 
 
-def _wakeups(
-    settings: Settings, kinds: Sequence[WorkKind], kernel: Kernel, slots: int
-) -> Wakeups:
-    assert settings.database_url is not None
-    conninfo = settings.database_url.get_secret_value()
+def _wakeups(settings: Settings, kinds: Sequence[WorkKind], kernel: Kernel, slots: int) -> Wakeups:
+    conninfo = _conninfo(settings)
     return Wakeups(lambda: QueueConnector(conninfo), kinds, kernel.wake, concurrency=slots)
 
 
 def _wanted(kind: WorkKind, queues: Sequence[str] | None) -> bool:
     unknown = sorted(set(queues or ()) - set(QUEUES))
     if unknown:
-        raise Misconfigured(f"unknown queue {', '.join(unknown)}: the queues are {', '.join(QUEUES)}")
+        raise Misconfigured(
+            f"unknown queue {', '.join(unknown)}: the queues are {', '.join(QUEUES)}"
+        )
     return queues is None or kind.queue in queues

@@ -61,7 +61,9 @@ def migrate(
         plan = migrator.check() if check else migrator.apply()
     for step in plan.steps:
         typer.echo(f"{'would apply' if check else 'applied'}: {step.kind} {step.name}".rstrip())
-    typer.echo("the schema is up to date" if plan.up_to_date or not check else "run media-worker migrate")
+    typer.echo(
+        "the schema is up to date" if plan.up_to_date or not check else "run media-worker migrate"
+    )
     if check and not plan.up_to_date:
         raise typer.Exit(FAILED)
 
@@ -134,11 +136,14 @@ def doctor(
 
 @app.command()
 def archive(
-    track_id: Annotated[UUID | None, typer.Argument(help="One track; default: those that need it")] = None,
+    track_id: Annotated[
+        UUID | None, typer.Argument(help="One track; default: those that need it")
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many tracks.")] = 50,
     force: Annotated[bool, typer.Option("--force", help="Also a track that is archived.")] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Show progress until the work has ended; 1 if any failed.")
+        bool,
+        typer.Option("--wait", help="Show progress until the work has ended; 1 if any failed."),
     ] = False,
     json: Json = False,
 ) -> None:

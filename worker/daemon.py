@@ -123,9 +123,7 @@ class Daemon:
             if waiting and not brought_in:
                 await asyncio.sleep(0.2)  # somebody's open transaction holds them
 
-    async def _shut_down(
-        self, loops: list[asyncio.Task[None]], work: asyncio.Task[None]
-    ) -> None:
+    async def _shut_down(self, loops: list[asyncio.Task[None]], work: asyncio.Task[None]) -> None:
         grace = self._app.settings.shutdown_grace
         notify(STOPPING, status("stopping"))
         log.info("worker stops", running=self._app.kernel.running, grace=grace)

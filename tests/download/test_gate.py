@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from worker.download import Downloader, HostGate
-from worker.errors import Gone, Permanent, Temporary
+from worker.errors import Busy, Gone, Permanent, Temporary
 
 from .helpers import policy, read_all
 from .origin import Line, Origin, Request, head, reply
@@ -28,7 +28,7 @@ def suspect(gate: HostGate, host: str = "cdn.test") -> bool:
         try:
             with gate.enter(host):
                 return False
-        except Temporary:
+        except Busy:
             return True
 
 
@@ -59,7 +59,7 @@ def test_suspect_host_is_probed_by_as_many_as_said() -> None:
     with (
         gate.enter("cdn.test"),
         gate.enter("cdn.test"),
-        pytest.raises(Temporary, match=r"cdn\.test is not answering; waiting"),
+        pytest.raises(Busy, match=r"cdn\.test is not answering; waiting"),
         gate.enter("cdn.test"),
     ):
         pass

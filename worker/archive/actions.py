@@ -129,9 +129,7 @@ class ArchiveTrack:
         elif track.late_attempts >= LATE_TRIES:
             return None
         # some URLs outlive their announced end: it is tried a few times beyond it
-        late = next_delay(
-            max(track.late_attempts, 1), delays=self._delays, retry_after=retry_after
-        )
+        late = next_delay(max(track.late_attempts, 1), delays=self._delays, retry_after=retry_after)
         return max(late or 0.0, track.seconds_left)
 
 

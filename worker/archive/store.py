@@ -42,7 +42,8 @@ class ArchiveStore:
     ) -> str:
         """Record a run's result if it still answers the row; returns what came of that."""
         rows = await self._database.call(
-            "select media_worker.archive_record(%s, %s, %s, %s, %s::text[], %s::float8, %s) as said",
+            "select media_worker.archive_record"
+            "(%s, %s, %s, %s, %s::text[], %s::float8, %s) as said",
             (
                 work.id,
                 work.token,
@@ -58,9 +59,7 @@ class ArchiveStore:
     @patiently
     async def gone(self, work: Claimed) -> None:
         """End the job of a track that is not there."""
-        await self._database.call(
-            "select media_worker.archive_gone(%s, %s)", (work.id, work.token)
-        )
+        await self._database.call("select media_worker.archive_gone(%s, %s)", (work.id, work.token))
 
     @patiently
     async def fail(self, work: Claimed, message: str) -> None:
@@ -73,7 +72,7 @@ class ArchiveStore:
     async def promote(self, *, everything: bool) -> int:
         """Ask for the archiving of tracks that have fallen due."""
         window = "null" if everything else "interval '15 minutes'"
-        return await self._number(f"select media_worker.archive_promote({window}) as number")  # noqa: S608 - two constants
+        return await self._number(f"select media_worker.archive_promote({window}) as number")
 
     async def schedule_missing(self) -> int:
         """Schedule completed tracks that have no schedule."""

@@ -65,9 +65,11 @@ class DeleteObjects:
         gone = [each for each in group if each.key not in errors]
         await self._deletions.end([each.id for each in gone], token)
         await self._deletions.release([each.id for each in group if each.key in errors], token)
-        return {each.id: Done() for each in gone} | {
-            each.id: Temporary(errors[each.key]) for each in group if each.key in errors
-        }
+        outcomes: Outcomes = {each.id: Done() for each in gone}
+        for each in group:
+            if each.key in errors:
+                outcomes[each.id] = Temporary(errors[each.key])
+        return outcomes
 
 
 def _bucket(deletion: Deletion) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from worker.download.transport import TransportError
-from worker.errors import Temporary
+from worker.errors import Busy, Temporary
 
 
 @dataclass
@@ -32,7 +32,7 @@ class HostGate:
 
     @contextmanager
     def enter(self, host: str) -> Iterator[None]:
-        """Be a request to `host`; raises Temporary at once while enough others probe it."""
+        """Be a request to `host`; raises Busy at once while enough others probe it."""
         self._arrive(host)
         try:
             yield
@@ -64,7 +64,7 @@ class HostGate:
         with self._lock:
             known = self._hosts.setdefault(host, _Host())
             if known.failures >= self._failures and known.under_way >= self._probes:
-                raise Temporary(f"{host} is not answering; waiting")
+                raise Busy(f"{host} is not answering; waiting")
             known.under_way += 1
 
     def _leave(self, host: str) -> None:

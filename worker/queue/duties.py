@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-
 from worker.logging import get_logger
 from worker.queue.store import PASSING, WorkStore
 from worker.queue.timers import Alarm

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 from uuid import UUID
 
-
 from worker.logging import get_logger
 from worker.queue.store import PASSING, WorkStore
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
-
 from worker.logging import get_logger
 from worker.queue.model import Claimed
 
@@ -42,7 +41,14 @@ class Isolation:
 
 def arguments(kind: str, work: Claimed, worker_id: UUID) -> list[str]:
     """The claim as command line arguments: ids only."""
-    return [kind, str(worker_id), str(work.id), str(work.token), str(work.attempts), str(work.crashes)]
+    return [
+        kind,
+        str(worker_id),
+        str(work.id),
+        str(work.token),
+        str(work.attempts),
+        str(work.crashes),
+    ]
 
 
 def parse(given: Sequence[str]) -> tuple[str, UUID, Claimed]:

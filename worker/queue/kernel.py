@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-
-from worker.logging import get_logger
 from worker.errors import Temporary, WorkError
+from worker.logging import get_logger
 from worker.queue.held import Held
 from worker.queue.isolation import Isolation
 from worker.queue.model import Claimed, Outcome, WorkKind
@@ -95,20 +94,19 @@ class Kernel:
         async with self._slots:
             works, held = await self.store.claim(kind.name, ids, uuid4())
             self._held.add(kind.name, held)
-            alone = [work for work in works if self._must_be_alone(work)]
-            together = [work for work in works if not self._must_be_alone(work)]
+            isolation = self.isolation
+            alone = [work for work in works if isolation and work.crashes >= ISOLATED_FROM]
+            together = [work for work in works if work not in alone]
             if together:
                 await self.execute(kind, together)
             for work in alone:
-                await self._run_alone(kind, work)
+                await self._run_alone(kind, work, isolation)
 
-    def _must_be_alone(self, work: Claimed) -> bool:
-        return self.isolation is not None and work.crashes >= ISOLATED_FROM
-
-    async def _run_alone(self, kind: WorkKind, work: Claimed) -> None:
-        assert self.isolation is not None
+    async def _run_alone(
+        self, kind: WorkKind, work: Claimed, isolation: Isolation | None
+    ) -> None:
         try:
-            survived = await self.isolation.run(kind.name, work)
+            survived = isolation is None or await isolation.run(kind.name, work)
         except asyncio.CancelledError:
             await asyncio.shield(self.settlement.release(kind, [work]))
             raise

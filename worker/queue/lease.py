@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-
 from worker.logging import get_logger
 from worker.queue.store import PASSING, WorkStore
 

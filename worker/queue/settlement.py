@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-
-from worker.logging import get_logger
 from worker.errors import Busy, ClaimLost, Outage, Permanent, Pointless, Temporary, WorkError
+from worker.logging import get_logger
 from worker.queue.model import Again, Claimed, Done, Failed, Outcome, Recorded, WorkKind
 from worker.queue.store import WorkStore
 from worker.queue.timers import Alarm
@@ -62,7 +61,9 @@ class Settlement:
     async def crashed(self, kind: WorkKind, work: Claimed) -> None:
         """The row's own process died: try again later, or give up after the third crash."""
         if await self._store.count_child_crash(kind.name, work):
-            outcome: Outcome = Failed("crashed the worker: look at its logs, then set status to pending")
+            outcome: Outcome = Failed(
+                "crashed the worker: look at its logs, then set status to pending"
+            )
         else:
             delay = CRASH_DELAYS[min(work.crashes - 1, len(CRASH_DELAYS) - 1)]
             outcome = Again("its process died", delay, counted=False)
@@ -103,9 +104,7 @@ class Settlement:
         for counted in (True, False):
             tries = {w.id: (a.delay, a.message) for w, a in ended if a.counted is counted}
             if tries:
-                await self._store.reschedule(
-                    kind.name, ended[0][0].token, tries, counted=counted
-                )
+                await self._store.reschedule(kind.name, ended[0][0].token, tries, counted=counted)
         for _, again in ended:
             self._alarm.in_seconds(again.delay or 0.0)
 
@@ -152,7 +151,9 @@ class Settlement:
             case Again(message, delay):
                 said.warning("work is tried again", error=message, delay=delay)
             case Outage():
-                said.warning("work waits for a service", service=outcome.service, error=str(outcome))
+                said.warning(
+                    "work waits for a service", service=outcome.service, error=str(outcome)
+                )
             case ClaimLost():
                 said.warning("another run has taken the work over")
             case Done(note):

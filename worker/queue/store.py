@@ -130,7 +130,9 @@ class WorkStore:
         )
         return [row["id"] for row in rows]
 
-    async def beat(self, *, host: str, pid: int, version: str, queues: list[str], running: int) -> None:
+    async def beat(
+        self, *, host: str, pid: int, version: str, queues: list[str], running: int
+    ) -> None:
         """Keep this worker's claims alive."""
         await self._database.call(
             "select media_worker.beat(%s, %s, %s, %s, %s, %s)",
@@ -151,9 +153,7 @@ class WorkStore:
 
     async def reconcile(self, kinds: Sequence[str]) -> int:
         """Wake runnable rows that no job names."""
-        return await self._number(
-            "select media_worker.reconcile(%s) as number", (list(kinds),)
-        )
+        return await self._number("select media_worker.reconcile(%s) as number", (list(kinds),))
 
     async def runnable(self, kinds: Sequence[str]) -> int:
         """How many rows could run now."""

@@ -70,7 +70,7 @@ class Wakeups:
         """Take no more jobs. Runs go on: they are the kernel's."""
         self._stopping = True
         if self._worker is not None:
-            self._worker.stop()
+            self._worker.stop()  # type: ignore[no-untyped-call]
 
     async def _generation(self, *, until_empty: bool) -> None:
         app = queue_app(self._connector(), self._kinds, self._wake)
@@ -89,7 +89,7 @@ class Wakeups:
                 stalled_worker_timeout=STALLED_SECONDS,
             )
             if not self._stopping:
-                await self._worker.run()
+                await self._worker.run()  # type: ignore[no-untyped-call]
 
 
 def _task(kind: WorkKind, wake: Wake) -> Callable[[list[str]], Awaitable[None]]:

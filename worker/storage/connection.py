@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import select
@@ -26,7 +27,7 @@ _ENCRYPTION = "x-amz-server-side-encryption"
 
 
 class Connection:
-    """Requests one after another, each on the open connection or, if it is over, on a new one.
+    """A new connection for each body, so that none is lost to one that the storage is closing.
 
     `timeout` is in seconds, for each block and each answer. For one thread. The storage's errors
     come out as in `failures`; no message holds a URL.
@@ -51,6 +52,7 @@ class Connection:
         md5 = hashlib.md5(usedforsecurity=False) if self._compare_md5 else None
         rest = iter(blocks)
         first = next(rest, None)
+        self.close()
         self._begin("PUT", url, headers)
         for block in chain((first,), rest) if first else ():
             if md5:
@@ -62,10 +64,15 @@ class Connection:
         return _etag(answer)
 
     def size(self, url: str) -> int:
-        """The size in bytes of the object behind a presigned HEAD."""
-        self._begin("HEAD", url, {})
-        length = self._finish("HEAD").get("Content-Length") or ""
-        return int(length) if length.isdigit() else -1
+        """The size in bytes of the object behind a presigned HEAD.
+
+        It is asked for on the connection that a body went over before, and once more on a new one.
+        """
+        if self._sock:
+            with contextlib.suppress(Outage):
+                return self._size(url)
+            self.close()
+        return self._size(url)
 
     def close(self) -> None:
         """Closes it in the middle of whatever is on the way."""
@@ -74,6 +81,11 @@ class Connection:
         if self._sock:
             self._sock.close()
         self._reader = self._sock = None
+
+    def _size(self, url: str) -> int:
+        self._begin("HEAD", url, {})
+        length = self._finish("HEAD").get("Content-Length") or ""
+        return int(length) if length.isdigit() else -1
 
     def _begin(self, method: str, url: str, headers: Mapping[str, str]) -> None:
         place = urlsplit(url)
@@ -90,8 +102,6 @@ class Connection:
         self._send("\r\n".join((*lines, "", "")).encode("ascii"))
 
     def _open(self, scheme: str, host: str, port: int | None) -> socket.socket:
-        if self._sock and _readable(self._sock):
-            self.close()  # the storage ended an idle connection
         if self._sock is None:
             port = port or (443 if scheme == "https" else 80)
             sock = socket.create_connection((host, port), timeout=self._timeout)

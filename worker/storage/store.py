@@ -17,15 +17,9 @@ from worker.storage import failures, probe
 from worker.storage.client import make_client
 from worker.storage.config import StorageTarget
 from worker.storage.keys import BadKey, check_key
+from worker.storage.signing import presign
 
 DELETE_AT_ONCE = 1000
-
-# Header of a presigned request -> boto3's name for it.
-_PARAMETERS = {
-    "Content-Type": "ContentType",
-    "Content-Length": "ContentLength",
-    "Cache-Control": "CacheControl",
-}
 
 
 @dataclass(frozen=True)
@@ -144,18 +138,18 @@ class ObjectStore:
 
         It is valid for `expires_in` seconds, and as secret as a password.
         """
-        return self._presign("put_object", key, expires_in, _parameters(headers))
+        return presign(self.target, "PUT", key, expires_in=expires_in, headers=headers)
 
     def presign_head(self, key: str, *, expires_in: int) -> str:
         """A URL for HEAD requests."""
-        return self._presign("head_object", key, expires_in, {})
+        return presign(self.target, "HEAD", key, expires_in=expires_in)
 
     def presign_part(
         self, key: str, upload_id: str, number: int, *, expires_in: int, headers: Mapping[str, str]
     ) -> str:
         """A URL for the PUT of one part, the first being number 1."""
-        part: dict[str, object] = {"UploadId": upload_id, "PartNumber": number}
-        return self._presign("upload_part", key, expires_in, part | _parameters(headers))
+        part = {"partNumber": str(number), "uploadId": upload_id}
+        return presign(self.target, "PUT", key, expires_in=expires_in, headers=headers, query=part)
 
     def create_multipart(self, key: str, *, content_type: str, cache_control: str | None) -> str:
         """Begins a multipart upload; returns its id."""
@@ -207,15 +201,6 @@ class ObjectStore:
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self.target.bucket, "Key": check_key(key)}
 
-    def _presign(
-        self, call: str, key: str, expires_in: int, parameters: Mapping[str, object]
-    ) -> str:
-        with failures.translated(self.target):
-            url: str = self._client.generate_presigned_url(
-                call, Params={**self._at(key), **parameters}, ExpiresIn=expires_in
-            )
-        return url
-
     def _delete(self, keys: Sequence[str]) -> dict[str, str]:
         if not self._deletes_in_bulk or len(keys) == 1:
             return self._delete_singly(keys)
@@ -240,12 +225,6 @@ class ObjectStore:
             except (Permanent, Temporary) as error:
                 errors[key] = str(error)
         return errors
-
-
-def _parameters(headers: Mapping[str, str]) -> dict[str, object]:
-    length = headers.get("Content-Length")
-    parameters: dict[str, object] = {_PARAMETERS[name]: value for name, value in headers.items()}
-    return parameters if length is None else parameters | {"ContentLength": int(length)}
 
 
 def _listed(entry: Mapping[str, Any]) -> ObjectInfo:
