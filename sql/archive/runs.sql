@@ -73,7 +73,7 @@ begin
                                     array['cancelled: the track was changed meanwhile']);
         return 'changed';
     end if;
-    select f.role into lost from media_worker.archive_unconfirmed(files) as f(role) limit 1;
+    select min(f.role) into lost from media_worker.archive_unconfirmed(files) as f(role);
     if lost is not null then
         return 'lost ' || lost;
     end if;
@@ -101,17 +101,23 @@ comment on function media_worker.archive_record(uuid, uuid, jsonb, jsonb, text[]
     'Records what a run has stored, if it still answers the track as it is now, and ends the job or (retry_delay in seconds) has the rest tried again. sources: the URLs that were read, by role; files: {role: {url, key, bucket, bytes, sha256, content_type, seconds}}. Returns recorded, changed, gone, claim lost, or lost ROLE when an object is not confirmed any more.';
 
 create or replace function media_worker.archive_unconfirmed(files jsonb) returns setof text
-language sql stable security definer set search_path = ''
+language sql security definer set search_path = ''
 as $$
+    -- the track exists: a deletion that was queued for an earlier one of its id is dropped
+    with kept as (
+        update media_worker.objects as o
+        set doomed = false, updated_at = clock_timestamp()
+        from jsonb_each(files) as f
+        where f.value ? 'key' and o.service = 'storage' and o.bucket = f.value ->> 'bucket'
+            and o.object_key = f.value ->> 'key' and o.state = 'live'
+            and o.claim is null and o.sha256 = f.value ->> 'sha256'
+        returning f.key as role
+    )
     select f.key from jsonb_each(files) as f
-    where f.value ? 'key' and not exists (
-        select from media_worker.objects as o
-        where o.service = 'storage' and o.bucket = f.value ->> 'bucket'
-            and o.object_key = f.value ->> 'key' and o.state = 'live' and not o.doomed
-            and o.claim is null and o.sha256 = f.value ->> 'sha256')
+    where f.value ? 'key' and f.key not in (select kept.role from kept)
 $$;
 comment on function media_worker.archive_unconfirmed(jsonb) is
-    'Roles whose object the ledger does not know as verified and wanted.';
+    'Roles whose object the ledger does not know as verified; the others are kept from deletion.';
 
 create or replace function media_worker.archive_write_track(
     id uuid, cover_url text, video_url text, sources jsonb, files jsonb

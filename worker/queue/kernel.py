@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from worker.errors import Temporary, WorkError
@@ -16,22 +16,12 @@ from worker.logging import get_logger
 from worker.queue.held import Held
 from worker.queue.isolation import Isolation
 from worker.queue.model import Claimed, Outcome, WorkKind
-from worker.queue.settlement import Settlement
+from worker.queue.settlement import Settlement, Tally
 from worker.queue.store import WorkStore
 
 log = get_logger(__name__)
 # From this crash on a row runs in a process of its own.
 ISOLATED_FROM = 2
-
-
-@dataclass
-class Tally:
-    """What came of the rows of this process so far."""
-
-    completed: int = 0
-    failed: int = 0
-    again: int = 0
-    waiting: int = 0
 
 
 @dataclass
@@ -43,13 +33,16 @@ class Kernel:
     settlement: Settlement
     concurrency: int = 16
     isolation: Isolation | None = None
-    tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.concurrency)
         self._runs: set[asyncio.Task[None]] = set()
         self._held = Held(self.store)
-        self.settlement.tally = self.tally
+
+    @property
+    def tally(self) -> Tally:
+        """What came of this process's rows so far."""
+        return self.settlement.tally
 
     @property
     def running(self) -> int:
@@ -102,9 +95,7 @@ class Kernel:
             for work in alone:
                 await self._run_alone(kind, work, isolation)
 
-    async def _run_alone(
-        self, kind: WorkKind, work: Claimed, isolation: Isolation | None
-    ) -> None:
+    async def _run_alone(self, kind: WorkKind, work: Claimed, isolation: Isolation | None) -> None:
         try:
             survived = isolation is None or await isolation.run(kind.name, work)
         except asyncio.CancelledError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 from uuid import UUID
 
 from worker.errors import Busy, ClaimLost, Outage, Permanent, Pointless, Temporary, WorkError
@@ -13,13 +13,20 @@ from worker.queue.store import WorkStore
 from worker.queue.timers import Alarm
 from worker.retry import next_delay
 
-if TYPE_CHECKING:
-    from worker.queue.kernel import Tally
-
 log = get_logger(__name__)
 # After a crash of the row's own process, by the number of crashes so far (two or more).
 CRASH_DELAYS = (10.0, 60.0, 300.0)
 CANCELLED = "cancelled: "
+
+
+@dataclass
+class Tally:
+    """What came of the rows of this process so far."""
+
+    completed: int = 0
+    failed: int = 0
+    again: int = 0
+    waiting: int = 0
 
 
 class Settlement:
@@ -32,7 +39,7 @@ class Settlement:
         self._store = store
         self._delays = delays
         self._alarm = alarm
-        self.tally: Tally | None = None
+        self.tally = Tally()
 
     async def settle(
         self,
@@ -131,8 +138,6 @@ class Settlement:
         return [max(delay, outage.retry_after or 0.0) for delay in self._delays]
 
     def _count(self, outcome: Outcome | Outage | ClaimLost) -> None:
-        if self.tally is None:
-            return
         match outcome:
             case Done() | Recorded(status="completed"):
                 self.tally.completed += 1
