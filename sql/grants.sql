@@ -38,38 +38,75 @@ comment on function media_worker.allow(regclass, text, text[], text, text) is
 
 -- Ours, wherever it stands ------------------------------------------------------------------------
 
+create or replace function media_worker.our_routines() returns setof oid
+language sql stable set search_path = ''
+as $$
+    select p.oid from pg_catalog.pg_proc as p
+    where p.pronamespace = 'media_worker'::pg_catalog.regnamespace or p.oid in (
+        select pg_catalog.to_regprocedure(d.identity)::oid from media_worker.defined_objects as d
+        where d.kind = 'function')
+$$;
+comment on function media_worker.our_routines() is
+    'All functions of Media Worker: those in its schema, and those that its files define in public.';
+
+create or replace function media_worker.our_relations() returns setof oid
+language sql stable set search_path = ''
+as $$
+    with named as (
+        select pg_catalog.to_regclass(d.identity)::oid as oid
+        from media_worker.defined_objects as d where d.kind in ('table', 'view')
+        union
+        select pg_catalog.to_regclass('public.' || quote_ident(a.name))::oid
+        from media_worker.application_tables as a where a.created_by_us
+    )
+    select c.oid from pg_catalog.pg_class as c
+    where c.relkind in ('r', 'p', 'v', 'S')
+        and (c.relnamespace = 'media_worker'::pg_catalog.regnamespace
+            or c.oid in (select n.oid from named as n))
+    union
+    select d.objid from pg_catalog.pg_depend as d
+    join pg_catalog.pg_class as s on s.oid = d.objid and s.relkind = 'S'
+    where d.classid = 'pg_catalog.pg_class'::regclass and d.refclassid = d.classid
+        and d.refobjid in (select n.oid from named as n)
+$$;
+comment on function media_worker.our_relations() is
+    'All tables, views and sequences of Media Worker; of the application''s tables those that it created.';
+
 do $$
 declare
-    thing record;
-    role text;
+    thing text;
+    takers text := (select string_agg(quote_ident(r), ', ') from media_worker.existing_roles(
+        array['anon', 'authenticated', 'service_role', 'media_worker']) as r);
 begin
     for thing in
-        select format('function %s', p.oid::regprocedure) as name from pg_catalog.pg_proc as p
-        where p.pronamespace = 'media_worker'::regnamespace
-            or p.oid = any (media_worker.public_functions())
+        select 'routine ' || o.oid::regprocedure from media_worker.our_routines() as o(oid)
         union all
-        select format('table %s', c.oid::regclass) from pg_catalog.pg_class as c
-        where c.relkind in ('r', 'v', 'p') and (c.relnamespace = 'media_worker'::regnamespace
-            or c.oid = any (media_worker.public_relations()))
+        select case c.relkind when 'S' then 'sequence ' else 'table ' end || c.oid::regclass
+        from media_worker.our_relations() as o(oid) join pg_catalog.pg_class as c on c.oid = o.oid
         union all
-        select format('sequence %s', c.oid::regclass) from pg_catalog.pg_class as c
-        where c.relkind = 'S' and c.relnamespace = 'media_worker'::regnamespace
+        select 'schema media_worker, procrastinate'
+        union all
+        select format('all %s in schema procrastinate', kind)
+        from unnest(array['tables', 'sequences', 'routines']) as kind
     loop
-        execute format('revoke all on %s from public', thing.name);
-        for role in select media_worker.existing_roles(
-            array['anon', 'authenticated', 'service_role', 'media_worker']) loop
-            execute format('revoke all on %s from %I', thing.name, role);
-        end loop;
+        execute format('revoke all on %s from public, %s', thing, takers);
     end loop;
-    for role in select media_worker.existing_roles(array['anon', 'authenticated', 'service_role']) loop
-        execute format('revoke all on schema media_worker, procrastinate from %I', role);
-        execute format('revoke all on all tables in schema procrastinate from %I', role);
-        execute format('revoke all on all sequences in schema procrastinate from %I', role);
-        execute format('revoke all on all routines in schema procrastinate from %I', role);
+end
+$$;
+
+-- The temporary schema comes last for them too. With an empty path it would be searched first for
+-- types: a caller's own pg_temp.uuid would be run in the middle of a function with owner's rights.
+
+do $$
+declare
+    signature regprocedure;
+begin
+    for signature in
+        select p.oid from media_worker.our_routines() as o(oid)
+        join pg_catalog.pg_proc as p on p.oid = o.oid where 'search_path=""' = any (p.proconfig)
+    loop
+        execute format('alter routine %s set search_path = pg_catalog, pg_temp', signature);
     end loop;
-    revoke all on schema media_worker, procrastinate from public;
-    revoke all on all tables in schema procrastinate from public;
-    revoke all on all routines in schema procrastinate from public;
 end
 $$;
 
@@ -81,6 +118,18 @@ grant select on all tables in schema media_worker to media_worker;
 grant select, insert, update, delete on all tables in schema procrastinate to media_worker;
 grant usage, select on all sequences in schema procrastinate to media_worker;
 grant usage on schema public to media_worker;
+
+do $$
+declare
+    private regclass;
+begin
+    for private in select c.oid from pg_catalog.pg_class as c
+                   where c.relnamespace = 'media_worker'::regnamespace and c.relkind in ('r', 'p') loop
+        execute format('alter table %s enable row level security', private);
+        perform media_worker.allow(private, 'workers_read', array['media_worker'], 'select', 'using (true)');
+    end loop;
+end
+$$;
 
 -- The service and the worker: everything that is public -----------------------------------------
 
@@ -120,7 +169,7 @@ $$;
 do $$
 declare
     users text[] := array['authenticated'];
-    own text := '(user_id = media_worker.current_user_id())';
+    own text := '(user_id = (select media_worker.current_user_id()))';  -- asked once a statement
 begin
     perform media_worker.grant_if_there('execute on function media_worker.current_user_id()', users);
     perform media_worker.grant_if_there('execute on function public.get_track_processing_status(uuid)', users);
@@ -140,25 +189,20 @@ do $$
 declare
     service text[] := array['service_role', 'media_worker'];
     users text[] := array['authenticated'];
-    own text := '(user_id = media_worker.current_user_id())';
+    own text := '(user_id = (select media_worker.current_user_id()))';  -- asked once a statement
     thing text;
-    role text;
 begin
     for thing in select a.name from media_worker.application_tables as a where a.created_by_us loop
-        foreach role in array array['anon', 'authenticated', 'service_role', 'media_worker'] loop
-            if exists (select media_worker.existing_roles(array[role])) then
-                execute format('revoke all on public.%I from %I', thing, role);
-            end if;
-        end loop;
-        execute format('revoke all on public.%I from public', thing);
         execute format('alter table public.%I enable row level security', thing);
         perform media_worker.grant_if_there(
             format('select, insert, update, delete on public.%I', thing), service);
-        perform media_worker.allow(('public.' || thing)::regclass, 'media_worker_service', service,
+        perform media_worker.allow(format('public.%I', thing)::regclass, 'media_worker_service', service,
                                    'all', 'using (true) with check (true)');
-        perform media_worker.grant_if_there(format('select on public.%I', thing), users);
-        perform media_worker.allow(('public.' || thing)::regclass, 'media_worker_own_select', users,
-                                   'select', 'using ' || own);
+        if thing in ('tracks', 'notifications') then
+            perform media_worker.grant_if_there(format('select on public.%I', thing), users);
+            perform media_worker.allow(format('public.%I', thing)::regclass, 'media_worker_own_select',
+                                       users, 'select', 'using ' || own);
+        end if;
         if thing = 'notifications' then
             perform media_worker.grant_if_there('update (read_at) on public.notifications', users);
             perform media_worker.allow('public.notifications', 'media_worker_own_update', users,

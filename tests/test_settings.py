@@ -21,6 +21,21 @@ STORAGE = {
 }
 
 
+R2 = {
+    "R2_ACCOUNT_ID": "0123abc",
+    "R2_ACCESS_KEY_ID": "r2-key-id",
+    "R2_SECRET_ACCESS_KEY": "hunter3",
+    "R2_BUCKET_NAME": "media",
+}
+BACKUP = {
+    "CDN_TARGETS": "r2_cdn,Backup",
+    "CDN_BACKUP_ENDPOINT": "https://s3.example.org",
+    "CDN_BACKUP_ACCESS_KEY_ID": "backup-key-id",
+    "CDN_BACKUP_SECRET_ACCESS_KEY": "hunter4",
+    "CDN_BACKUP_BUCKET": "copies",
+}
+
+
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
@@ -141,6 +156,7 @@ WRONG = [
     ("WORKER_CONCURRENCY", "four", "must be a valid integer"),
     ("METRICS_PORT", "70000", "must be less than or equal to 65535"),
     ("CDN_TARGETS", "two words", "must be names of letters"),
+    ("R2_ACCOUNT_ID", "https://host", "must be the id alone"),
 ]
 
 
@@ -216,8 +232,8 @@ def test_every_secret_may_come_from_a_file_and_is_never_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "secret").write_text("postgresql://u:hunter2@h/d\n")
-    for other in STORAGE.keys() - {name}:
-        monkeypatch.setenv(other, STORAGE[other])
+    for other in (STORAGE | R2).keys() - {name}:
+        monkeypatch.setenv(other, (STORAGE | R2)[other])
     settings = load(monkeypatch, **{f"{name}_FILE": str(tmp_path / "secret")})
     secret = getattr(settings, name.lower())
     assert secret.get_secret_value() == "postgresql://u:hunter2@h/d"
@@ -285,6 +301,100 @@ def test_configured_storage_gives_access_to_a_bucket(monkeypatch: pytest.MonkeyP
     assert access.endpoint == "https://ref.storage.example.co/storage/v1/s3"
     assert (access.access_key_id, access.secret_access_key) == ("key-id", "hunter2")
     assert access.public_url == "https://cdn.example.org/files"
+
+
+def test_r2_is_off_without_its_variables_and_says_which_they_are() -> None:
+    settings = load_settings()
+    assert settings.cdn("r2_cdn") is None
+    with pytest.raises(Misconfigured, match=r"R2_ENDPOINT \(or R2_ACCOUNT_ID\), R2_ACCESS_KEY_ID"):
+        settings.access("cdn:r2_cdn")
+
+
+@pytest.mark.parametrize("absent", R2)
+def test_half_configured_r2_names_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, absent: str
+) -> None:
+    (line,) = problems(monkeypatch, **{name: R2[name] for name in R2.keys() - {absent}})
+    assert absent in line.partition(" missing:")[0]
+
+
+def test_account_id_alone_makes_the_endpoint_of_r2(monkeypatch: pytest.MonkeyPatch) -> None:
+    access = load(monkeypatch, **R2).access("cdn:r2_cdn")
+    assert access.endpoint == "https://0123abc.r2.cloudflarestorage.com"
+    assert (access.bucket, access.region, access.service) == ("media", "auto", "cdn:r2_cdn")
+    assert not access.bucket_in_public_url
+
+
+def test_endpoint_of_r2_wins_over_the_account_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **R2, R2_ENDPOINT="https://0123abc.eu.r2.cloudflarestorage.com/")
+    assert settings.access("cdn:r2_cdn").endpoint == "https://0123abc.eu.r2.cloudflarestorage.com"
+
+
+def test_r2_is_there_even_when_it_is_no_cdn_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, **R2, **BACKUP | {"CDN_TARGETS": "backup"}).cdn("r2_cdn") is not None
+
+
+def test_further_target_reads_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {"CDN_BACKUP_PUBLIC_URL": "https://b.example/", "CDN_BACKUP_REGION": "eu-1"}
+    access = load(monkeypatch, **BACKUP, **more).access("cdn:Backup")
+    assert (access.bucket, access.service, access.region) == ("copies", "cdn:backup", "eu-1")
+    assert (access.public_url, access.secret_access_key) == ("https://b.example", "hunter4")
+
+
+@pytest.mark.parametrize(("own", "limit"), [("", 7.0), ("0", 0.0), ("2.5", 2.5)])
+def test_rate_limit_of_a_target_is_its_own_or_that_of_all(
+    monkeypatch: pytest.MonkeyPatch, own: str, limit: float
+) -> None:
+    settings = load(monkeypatch, **BACKUP, CDN_RATE_LIMIT="7", CDN_BACKUP_RATE_LIMIT=own)
+    assert settings.access("cdn:backup").rate_limit == limit
+
+
+def test_secret_of_a_further_target_may_come_from_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("from-file\n")
+    (tmp_path / "CDN_BACKUP_ACCESS_KEY_ID").write_text("from-credentials\n")
+    names = ("CDN_BACKUP_SECRET_ACCESS_KEY", "CDN_BACKUP_ACCESS_KEY_ID")
+    rest = {name: text for name, text in BACKUP.items() if name not in names}
+    settings = load(
+        monkeypatch,
+        **rest,
+        CDN_BACKUP_SECRET_ACCESS_KEY_FILE=str(tmp_path / "secret"),
+        CREDENTIALS_DIRECTORY=str(tmp_path),
+    )
+    access = settings.access("cdn:backup")
+    assert (access.secret_access_key, access.access_key_id) == ("from-file", "from-credentials")
+    assert "from-file" not in f"{settings!r} {access!r}"
+
+
+def test_half_configured_target_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = problems(monkeypatch, **BACKUP | {"CDN_BACKUP_BUCKET": ""})
+    assert line.startswith("CDN_BACKUP_BUCKET missing:")
+    assert "hunter4" not in line
+
+
+def test_target_without_any_variable_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, CDN_TARGETS="r2_cdn,backup")
+    assert settings.cdn("backup") is None
+    with pytest.raises(Misconfigured, match="set CDN_BACKUP_ENDPOINT"):
+        settings.access("cdn:backup")
+
+
+def test_wrong_variable_of_a_target_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = problems(monkeypatch, **BACKUP | {"CDN_BACKUP_ENDPOINT": "https://pub-1.r2.dev"})
+    assert line.startswith("CDN_BACKUP_ENDPOINT is a public URL (r2.dev)")
+
+
+def test_unknown_target_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **BACKUP)
+    with pytest.raises(Misconfigured, match="CDN_TARGETS names r2_cdn, backup"):
+        settings.access("cdn:other")
+
+
+@pytest.mark.parametrize("place", ["", "cdn", "cdn:", "media", "s3:media"])
+def test_place_of_another_form_is_refused(place: str) -> None:
+    with pytest.raises(Misconfigured, match="name one as cdn:TARGET or storage:BUCKET"):
+        load_settings().access(place)
 
 
 def test_misspelt_variables_are_found_with_a_suggestion(

@@ -111,6 +111,7 @@ def compose(
     run by, alone (None: nothing is run alone). `proven` is called on proof of progress.
     Raises `Misconfigured` without a database or for an unknown queue.
     """
+    _check_queues(queues)
     slots = concurrency or settings.worker_concurrency
     tools = _tools(settings, slots, worker_id or uuid4())
     abilities = capabilities(tools)
@@ -123,12 +124,7 @@ def compose(
         concurrency=slots,
         isolation=_isolation(isolated_module, tools.worker_id),
     )
-    duties = kernel_duties(
-        tools.store,
-        kinds=[kind.name for kind in kinds],
-        alarm=alarm,
-        retention_days=settings.work_retention_days,
-    )
+    duties = kernel_duties(kernel, alarm=alarm, retention_days=settings.work_retention_days)
     return Application(
         settings=settings,
         database=tools.database,
@@ -175,6 +171,16 @@ def track_buckets(settings: Settings, account: Account) -> Mapping[FileRole, Obj
     }
 
 
+def team_buckets(settings: Settings) -> set[str]:
+    """The buckets whose objects are the team's own already."""
+    return {
+        settings.storage_audio_bucket,
+        settings.storage_cover_bucket,
+        settings.storage_video_bucket,
+        settings.storage_source_bucket,
+    }
+
+
 def storage_abilities(tools: Tools) -> Sequence[Ability]:
     """archive, and the deletion of what it has stored: off without a storage."""
     settings = tools.settings
@@ -194,10 +200,11 @@ def storage_abilities(tools: Tools) -> Sequence[Ability]:
 def _archive(tools: Tools, account: Account, ingest: Ingest) -> Ability:
     settings = tools.settings
     store = ArchiveStore(tools.database, language=settings.notification_language)
+    prefixes = account.url_prefixes(team_buckets(settings))
     vault = TrackVault(
         ingest,
         track_buckets(settings, account),
-        prefixes=account.url_prefixes,
+        prefixes=prefixes,
         holds=lambda work: tools.store.holds("archive", work),
     )
     url = settings.archive_refresh_url
@@ -209,7 +216,7 @@ def _archive(tools: Tools, account: Account, ingest: Ingest) -> Ability:
     return Ability(
         kinds=(archive_kind(action, store),),
         duties=tuple(duties),
-        prepare=lambda: store.configure(account.url_prefixes),
+        prepare=lambda: store.configure(prefixes),
     )
 
 
@@ -249,10 +256,13 @@ def _wakeups(settings: Settings, kinds: Sequence[WorkKind], kernel: Kernel, slot
     return Wakeups(lambda: QueueConnector(conninfo), kinds, kernel.wake, concurrency=slots)
 
 
-def _wanted(kind: WorkKind, queues: Sequence[str] | None) -> bool:
+def _check_queues(queues: Sequence[str] | None) -> None:
     unknown = sorted(set(queues or ()) - set(QUEUES))
     if unknown:
         raise Misconfigured(
             f"unknown queue {', '.join(unknown)}: the queues are {', '.join(QUEUES)}"
         )
+
+
+def _wanted(kind: WorkKind, queues: Sequence[str] | None) -> bool:
     return queues is None or kind.queue in queues

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json as json_format
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Annotated, Any, NoReturn
+from logging import getLogger
+from typing import Annotated, Any, Literal, NoReturn
 from uuid import UUID
 
 import typer
@@ -17,30 +19,42 @@ from worker import logging
 from worker.errors import Misconfigured
 from worker.settings import Settings, load_settings
 
-FAILED, USAGE = 1, 2
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 app = typer.Typer(
     name="media-worker",
-    help="Keeps the bytes behind media rows right: a job worker on PostgreSQL.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+Queue = Literal["archive", "cdn", "cleanup", "sync", "maintenance"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
     """The entry point `media-worker`."""
-    app()
+    app(prog_name="media-worker")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"media-worker {version('media-worker')}")
+        raise typer.Exit
 
 
 @app.callback()
 def common(
-    version_: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
-    """Settings come from the environment, .env or a credentials directory; see the README."""
-    if version_:
-        typer.echo(f"media-worker {version('media-worker')}")
-        raise typer.Exit
+    """Keeps the bytes behind media rows right: a job worker on PostgreSQL.
+
+    Settings come from the environment, .env or a credentials directory; see the README.
+    Exit status: 0; 1 when something failed; 2 for wrong usage or wrong settings.
+    """
 
 
 @app.command()
@@ -50,7 +64,11 @@ def migrate(
     ] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead.")] = False,
 ) -> None:
-    """Bring the database's schema up to date. Safe to repeat, and while workers run."""
+    """Bring the database's schema up to date. Safe to repeat, and while workers run.
+
+    Needs a direct connection, not one through a transaction pooler such as PgBouncer. Where
+    something in the database does not fit, nothing is changed, and what does not fit is listed.
+    """
     from worker.db.migrator import Migrator
 
     with _errors():
@@ -58,7 +76,7 @@ def migrate(
         if sql:
             typer.echo(migrator.script())
             return
-        plan = migrator.check() if check else migrator.apply()
+        plan = migrator.check() if check else migrator.apply(progress=typer.echo)
     for step in plan.steps:
         typer.echo(f"{'would apply' if check else 'applied'}: {step.kind} {step.name}".rstrip())
     typer.echo(
@@ -80,14 +98,18 @@ def run(
         bool, typer.Option("--once", help="Work until nothing is due; 1 if any of it failed.")
     ] = False,
 ) -> None:
-    """Run the worker."""
+    """Run the worker.
+
+    SIGTERM or Ctrl-C stops it in order: what runs gets SHUTDOWN_GRACE seconds, and what has not
+    ended by then is given back. A second signal skips the grace. Nothing is lost by any end.
+    """
     from worker import daemon
     from worker.app import compose
 
     logging.configure()
     names = [name.strip() for name in queues.split(",")] if queues is not None else None
     with _errors():
-        settings = load_settings()
+        settings = _settings()
         code = daemon.run(
             lambda: compose(
                 settings, queues=names, concurrency=concurrency, proven=daemon.feed_watchdog
@@ -99,7 +121,11 @@ def run(
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Show queues, workers and what the archive has reached."""
+    """Show queues, workers and what the archive has reached.
+
+    The same as the views queue_health, worker_status and archive_statistics, besides paused
+    queues and services that are out of order. JSON has intervals in seconds.
+    """
     from worker.monitoring.report import print_status, read_status
 
     with _errors():
@@ -109,10 +135,10 @@ def status(json: Json = False) -> None:
 
 @app.command()
 def retry(
-    queue: Annotated[str, typer.Argument(help="archive, cdn, cleanup, sync or maintenance")],
+    queue: Annotated[Queue, typer.Argument(help="Whose failed work is to be done again.")],
     json: Json = False,
 ) -> None:
-    """Have everything that failed in a queue done again."""
+    """Have everything that failed in a queue done again, with its tries counted anew."""
     from worker.monitoring.report import retry_failed
 
     with _errors():
@@ -122,10 +148,16 @@ def retry(
 
 @app.command()
 def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Migrate the schema, create missing buckets.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Look for what is wrong, and say what mends it; 1 if anything is."""
+    """Look for what is wrong, and say what mends it; 1 if anything is.
+
+    Looks at the settings, the database and what is installed in it, the buckets, the workers and
+    the work that waits. Changes nothing without --fix.
+    """
     from worker.doctor.report import examine, print_findings
 
     findings = examine(fix=fix)
@@ -137,7 +169,8 @@ def doctor(
 @app.command()
 def archive(
     track_id: Annotated[
-        UUID | None, typer.Argument(help="One track; default: those that need it")
+        UUID | None,
+        typer.Argument(metavar="TRACK_ID", help="One track; without it, those that need it."),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many tracks.")] = 50,
     force: Annotated[bool, typer.Option("--force", help="Also a track that is archived.")] = False,
@@ -147,14 +180,31 @@ def archive(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Archive a track now, or those that need it."""
-    from worker.archive.command import archive_now
+    """Archive a track now, or those that need it.
 
+    Queues the work and returns. With --wait it returns once each track is archived, has failed,
+    or will not be tried again for a minute; where no worker is alive, it does the work itself.
+    """
+    from worker.app import compose
+    from worker.archive.command import archive_now
+    from worker.daemon import Daemon
+
+    if force and track_id is None:
+        raise typer.BadParameter("--force needs a TRACK_ID", param_hint="--force")
+    logging.configure(level="ERROR")
+    getLogger("worker.queue.settlement").setLevel("CRITICAL")  # the answer names what failed
     with _errors():
+        settings = _settings()
         answer = archive_now(
-            load_settings(), track_id=track_id, limit=limit, force=force, wait=wait, quiet=json
+            settings,
+            track_id=track_id,
+            limit=limit,
+            force=force,
+            wait=wait,
+            quiet=json,
+            hand=lambda: Daemon(compose(settings, queues=["archive"])).on_call("archive"),
         )
-    _print_json(answer.as_json()) if json else typer.echo(answer.message)
+    _print_json(answer.as_json()) if json else typer.echo(answer.text)
     if answer.failed:
         raise typer.Exit(FAILED)
 
@@ -179,13 +229,29 @@ def demo() -> None:
         raise typer.Exit(FAILED)
 
 
-def _database_url() -> str:
-    settings: Settings = load_settings()
+def _settings() -> Settings:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    settings = load_settings()
     if settings.database_url is None:
         raise Misconfigured(
             "DATABASE_URL is not set: set it to a PostgreSQL URL, in the environment or in .env"
         )
-    return settings.database_url.get_secret_value()
+    try:
+        conninfo_to_dict(settings.database_url.get_secret_value())
+    except ProgrammingError:
+        # libpq quotes what it cannot read, and that may be the password
+        raise Misconfigured(
+            "DATABASE_URL is no URL that libpq understands: in a password, write @ as %40"
+            " and / as %2F"
+        ) from None
+    return settings
+
+
+def _database_url() -> str:
+    url = _settings().database_url
+    return url.get_secret_value() if url else ""
 
 
 @contextmanager
@@ -195,6 +261,7 @@ def _errors() -> Iterator[None]:
 
     from worker.db.plan import MigrationFailed, MigrationRefused
     from worker.db.pool import DatabaseUnavailable
+    from worker.db.refusals import explained
 
     try:
         yield
@@ -202,18 +269,23 @@ def _errors() -> Iterator[None]:
         _fail(str(error), USAGE)
     except (MigrationRefused, MigrationFailed, DatabaseUnavailable) as error:
         _fail(str(error), FAILED)
-    except psycopg.OperationalError as error:
-        _fail(f"no connection to PostgreSQL: {error}", FAILED)
     except psycopg.Error as error:
-        hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
-        _fail(f"{error.diag.message_primary or error}{hint}", FAILED)
+        _fail(explained(error), FAILED)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        # a thread that still waits for the network must not delay the end
+        os._exit(INTERRUPTED)
 
 
 def _fail(message: str, code: int) -> NoReturn:
+    _say(message)
+    sys.exit(code)
+
+
+def _say(message: str) -> None:
     Console(stderr=True, highlight=False).print(
         f"media-worker: {logging.redact(message)}", markup=False, style="red", soft_wrap=True
     )
-    sys.exit(code)
 
 
 def _print_json(value: Any) -> None:

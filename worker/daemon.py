@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 from inspect import isawaitable
+from uuid import UUID
 
 from worker.app import Application
-from worker.db.pool import DatabaseUnavailable
 from worker.db.state import schema_state
 from worker.errors import Misconfigured
 from worker.logging import get_logger
@@ -19,8 +20,9 @@ from worker.ops.notify import READY, STOPPING, WATCHDOG, notify, status, watchdo
 from worker.queue.store import PASSING
 
 log = get_logger(__name__)
-# What a stopped run may take to give its rows back.
-RELEASE_SECONDS = 10.0
+# What stopped runs may take to give their rows back, and the worker to sign off.
+RELEASE_SECONDS = 5.0
+SIGN_OFF_SECONDS = 2.0
 RECONNECT_SECONDS = (0.2, 5.0)
 
 
@@ -39,50 +41,81 @@ class Daemon:
     async def run(self) -> int:
         """Run until told to stop; returns the exit status."""
         with _signals(self._signalled):
-            await self._start()
-            loops = self._start_loops()
-            wakeups = asyncio.create_task(self._app.wakeups.run(), name="wake-ups")
-            self._say_ready()
-            await self._stop.wait()
-            await self._shut_down(loops, wakeups)
+            tasks: list[asyncio.Task[None]] = []
+            if await self._starts():
+                tasks = self._start_loops()
+                tasks.append(asyncio.create_task(self._app.wakeups.run(), name="wake-ups"))
+                self._say_ready()
+                await self._stop.wait()
+            await self._shut_down(tasks)
         return 0
 
     async def run_once(self) -> int:
         """Work until nothing is due and nothing runs; 1 if any work failed for good, else 0."""
+        tasks: list[asyncio.Task[None]] = []
         with _signals(self._signalled):
-            await self._start()
-            beat = asyncio.create_task(self._app.lease.keep(), name="heartbeat")
-            work = asyncio.create_task(self._work_off(), name="work")
-            stop = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-            stop.cancel()
-            await self._shut_down([beat], work)
-        if work.done() and not work.cancelled():
-            work.result()
+            if await self._starts():
+                work = asyncio.create_task(self._work_off(), name="work")
+                tasks = [work, asyncio.create_task(self._app.lease.keep(), name="heartbeat")]
+                await self._unless_stopped(work)
+            await self._shut_down(tasks)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()
         return 1 if self._app.kernel.tally.failed else 0
 
+    @asynccontextmanager
+    async def on_call(self, kind: str) -> AsyncIterator[Callable[[Iterable[UUID]], None]]:
+        """A worker for as long as the block runs, that does just the rows the block names.
+
+        To name a row that is under way changes nothing. After a signal, naming raises
+        `KeyboardInterrupt`; what still runs when the block ends is stopped as in `run`.
+        """
+        tasks: list[asyncio.Task[None]] = []
+        with _signals(self._signalled):
+            try:
+                if await self._starts():
+                    tasks = self._start_loops()
+                yield partial(self._do, kind, {})
+            finally:
+                await self._shut_down(tasks)
+
+    def _do(
+        self, kind: str, under_way: dict[UUID, asyncio.Task[None]], rows: Iterable[UUID]
+    ) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+        kernel = self._app.kernel
+        for row in [row for row in rows if row not in under_way]:
+            task = asyncio.create_task(kernel.wake(kernel.kinds[kind], [row]))
+            under_way[row] = task
+            task.add_done_callback(partial(lambda row, _: under_way.pop(row), row))
+
+    async def _starts(self) -> bool:
+        """False when a signal came first; raises what makes starting pointless."""
+        start = asyncio.create_task(self._start(), name="start")
+        await self._unless_stopped(start)
+        if start.done():
+            start.result()
+            return True
+        start.cancel()
+        await asyncio.wait({start}, timeout=SIGN_OFF_SECONDS)
+        return False
+
+    async def _unless_stopped(self, task: asyncio.Task[None]) -> None:
+        """Wait for the end of the task or the stop, whichever is first."""
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+
     async def _start(self) -> None:
-        await self._connect()
-        await self._check_schema()
+        await _patiently(self._app.database.open, "connecting")
+        await _patiently(self._check_schema, "checking the schema")
         await _patiently(self._app.lease.beat, "registering")
         for prepare in self._app.prepare:
             await _patiently(prepare, "preparing")
         if not self._app.kinds:
             log.warning("nothing to do: no capability is configured; see media-worker doctor")
-
-    async def _connect(self) -> None:
-        wait, longest = RECONNECT_SECONDS
-        while not self._stop.is_set():
-            try:
-                await self._app.database.open()
-                return
-            except DatabaseUnavailable as error:
-                log.error("no connection to PostgreSQL; trying again", error=str(error))
-            notify(WATCHDOG)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._stop.wait()
-            wait = min(wait * 2, longest)
 
     async def _check_schema(self) -> None:
         async with self._app.database.transaction() as connection:
@@ -123,33 +156,36 @@ class Daemon:
             if waiting and not brought_in:
                 await asyncio.sleep(0.2)  # somebody's open transaction holds them
 
-    async def _shut_down(self, loops: list[asyncio.Task[None]], work: asyncio.Task[None]) -> None:
+    async def _shut_down(self, tasks: list[asyncio.Task[None]]) -> None:
         grace = self._app.settings.shutdown_grace
         notify(STOPPING, status("stopping"))
         log.info("worker stops", running=self._app.kernel.running, grace=grace)
         self._app.wakeups.stop()
-        await self._drain(grace)
-        for task in (*loops, work):
-            task.cancel()
-        await asyncio.wait({*loops, work}, timeout=RELEASE_SECONDS)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(RELEASE_SECONDS):
-                await self._app.lease.end()
+        await self._let_runs_end(grace)
+        await self._give_back(tasks)
+        await self._sign_off()
         await self._app.database.close()
         log.info("worker stopped", **vars(self._app.kernel.tally))
 
-    async def _drain(self, grace: float) -> None:
+    async def _let_runs_end(self, grace: float) -> None:
         drain = asyncio.create_task(self._app.kernel.drain(grace=grace))
         hurry = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait(
-            {drain, hurry}, timeout=grace + RELEASE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        drain.cancel()
         hurry.cancel()
-        if not drain.done():
-            drain.cancel()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RELEASE_SECONDS):
-                    await self._app.kernel.abort()
+
+    async def _give_back(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        released = asyncio.create_task(self._app.kernel.abort(), name="release")
+        # waited for, not cancelled: whoever is cancelled only tries to give its row back again
+        _, late = await asyncio.wait({*tasks, released}, timeout=RELEASE_SECONDS)
+        if late:
+            log.error("PostgreSQL did not take everything back: it is free when the lease is over")
+
+    async def _sign_off(self) -> None:
+        signed_off = asyncio.create_task(self._app.lease.end(), name="sign off")
+        await asyncio.wait({signed_off}, timeout=SIGN_OFF_SECONDS)
 
     def _signalled(self) -> None:
         if self._hurry.is_set():
@@ -162,9 +198,13 @@ class Daemon:
 
 
 def run(app: Callable[[], Application], *, once: bool = False) -> int:
-    """Run a worker in this process and return its exit status."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_run(app, once))
+    """Run a worker in this process and return its exit status; then only `leave` is left to do.
+
+    The loop stays open: to close it is to wait for what waits for a network that is gone.
+    """
+    loop = _new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop.run_until_complete(_run(app, once))
 
 
 def leave(code: int) -> None:
@@ -188,7 +228,8 @@ async def _patiently(step: Callable[[], object], what: str) -> None:
                 await result
             return
         except PASSING as error:
-            log.error("the database does not answer; trying again", step=what, error=str(error))
+            log.error("PostgreSQL cannot be used; trying again", step=what, error=str(error))
+        feed_watchdog()  # a try that ends, be it in vain, is progress
         await asyncio.sleep(wait)
         wait = min(wait * 2, longest)
 
@@ -210,13 +251,13 @@ class _signals:
             loop.remove_signal_handler(number)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _new_event_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:  # not available on this platform
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 def feed_watchdog() -> None:

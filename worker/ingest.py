@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from worker.download import Body, Content, Downloader, EndProof, Role, recognise
 from worker.errors import Busy, ClaimLost, Outage, Temporary
+from worker.queue.store import patiently
 from worker.storage.ledger import Ledger, Place, url_hash
 from worker.storage.store import ObjectStore
 from worker.storage.transfer import Stored, Transfer
@@ -21,6 +24,8 @@ T = TypeVar("T")
 # An upload begins within the hour in which its claim can be looked at again.
 UPLOAD_SECONDS = 3600
 CLAIM_CHECK_SECONDS = 20.0
+# What the thread of a run that was stopped may take to abort its upload.
+STOP_SECONDS = 2.0
 CACHE_CONTROL = "public, max-age=3600"
 
 
@@ -67,41 +72,74 @@ class Ingest:
         the work over, and `Busy` when another one is at the same key.
         """
         started = time.monotonic()
-        body = await self._in_thread(self._downloader.open, errand.url)
+        thread, held = _Thread(self._executor), ExitStack()
         try:
-            content = await self._in_thread(lambda: recognise(body.peek, role=errand.role))
+            opened = partial(self._downloader.open, errand.url)
+            body = await thread.run(lambda: held.enter_context(opened()))
+            content = await thread.run(lambda: recognise(body.peek, role=errand.role))
             place = errand.place(content.extension)
-            stored = await self._store(errand, place, content, body)
+            stored = await self._store(thread, place, _Upload(errand, content, body))
         finally:
-            body.close()
+            thread.afterwards(held.close)
         seconds = round(time.monotonic() - started, 3)
         return Ingested(place, errand.store.url(place.key), stored, seconds)
 
-    async def _store(self, errand: Errand, place: Place, content: Content, body: Body) -> Stored:
-        source_hash = url_hash(errand.source_name)
-        standing = await self._ledger.reserve(place, source_hash=source_hash, token=errand.token)
-        if standing == "busy":
-            raise Busy("another run is writing or deleting the same object")
-        upload = _Upload(errand, content, body)
+    async def _store(self, thread: _Thread, place: Place, upload: _Upload) -> Stored:
         try:
-            if standing == "again":
-                await self._in_thread(errand.store.abort_uploads, place.key)
-            stored = await self._in_thread(lambda: upload.run(self._transfer, place.key))
+            stored, ours = await self._claimed(thread, place, upload)
         except BaseException as error:
-            upload.stop()
-            untouched = not (upload.may_be_visible or isinstance(error, Outage))
-            await asyncio.shield(
-                self._ledger.abandon(place, token=errand.token, untouched=untouched)
-            )
+            await asyncio.shield(self._give_up(thread, place, upload, error))
             raise
-        if not await self._ledger.confirm(
-            place, stored, source_hash=source_hash, token=errand.token
-        ):
+        if not ours:
             raise ClaimLost("another run has taken the object over")
         return stored
 
-    async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *args)
+    async def _claimed(self, thread: _Thread, place: Place, upload: _Upload) -> tuple[Stored, bool]:
+        errand = upload.errand
+        source, token = url_hash(errand.source_name), errand.token
+        standing = await self._ledger.reserve(place, source_hash=source, token=token)
+        if standing == "busy":
+            raise Busy("another run is writing or deleting the same object")
+        if standing == "again":
+            await thread.run(partial(errand.store.abort_uploads, place.key))
+        stored = await thread.run(lambda: upload.run(self._transfer, place.key))
+        return stored, await self._ledger.confirm(place, stored, source_hash=source, token=token)
+
+    async def _give_up(
+        self, thread: _Thread, place: Place, upload: _Upload, error: BaseException
+    ) -> None:
+        upload.stop()
+        # a thread that goes on has not yet aborted what it has begun
+        ended = await thread.ended(within=STOP_SECONDS)
+        untouched = ended and not (upload.may_be_visible or isinstance(error, Outage))
+        await self._ledger.abandon(place, token=upload.errand.token, untouched=untouched)
+
+
+class _Thread:
+    """Blocking calls, one after another. Who waits for one may be cancelled; the call goes on."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._call: asyncio.Future[Any] | None = None
+
+    async def run(self, call: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(self._executor, call)
+        self._call = future
+        return await asyncio.shield(future)
+
+    async def ended(self, *, within: float) -> bool:
+        """Whether no call is under way any more, at the latest `within` seconds from now."""
+        if self._call is None:
+            return True
+        done, _ = await asyncio.wait({self._call}, timeout=within)
+        return bool(done)
+
+    def afterwards(self, do: Callable[[], None]) -> None:
+        """Do it as soon as no call is under way."""
+        if self._call is None or self._call.done():
+            do()
+        else:
+            self._call.add_done_callback(lambda _: do())
 
 
 class _Upload:
@@ -109,7 +147,7 @@ class _Upload:
 
     def __init__(self, errand: Errand, content: Content, body: Body) -> None:
         self.may_be_visible = False
-        self._errand = errand
+        self.errand = errand
         self._content = content
         self._body = body
         self._proof = None if body.ended_surely() else EndProof(content)
@@ -123,7 +161,7 @@ class _Upload:
     def run(self, transfer: Transfer, key: str) -> Stored:
         return transfer.send(
             self,
-            self._errand.store,
+            self.errand.store,
             key,
             content_type=self._content.mime,
             cache_control=CACHE_CONTROL,
@@ -150,15 +188,20 @@ class _Upload:
             )
 
     def _check_claim(self) -> None:
-        asked = asyncio.run_coroutine_threadsafe(_patient(self._errand), self._loop)
-        if not asked.result() or self._stopped.is_set():
+        asked = asyncio.run_coroutine_threadsafe(_is_still_ours(self.errand), self._loop)
+        ours = asked.result()
+        self.may_be_visible = ours  # said first: a stop that comes now must not miss it
+        if not ours or self._stopped.is_set():
             raise ClaimLost("another run has taken the work over")
-        self.may_be_visible = True
 
 
-async def _patient(errand: Errand) -> bool:
+async def _is_still_ours(errand: Errand) -> bool:
+    @patiently
+    async def ask() -> bool:
+        return await errand.is_still_ours()
+
     try:
         async with asyncio.timeout(CLAIM_CHECK_SECONDS):
-            return await errand.is_still_ours()
+            return await ask()
     except TimeoutError:
         raise Busy("the database did not say in time whether the work is still ours") from None

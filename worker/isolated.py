@@ -9,30 +9,30 @@ from collections.abc import Sequence
 
 from worker.app import Capabilities, compose, product
 from worker.logging import configure
-from worker.queue.isolation import parent_died, parse
+from worker.queue.isolation import FAILED_STATUS, end_with_parent, parse
 from worker.settings import load_settings
 
 
 def main(arguments: Sequence[str] | None = None, *, capabilities: Capabilities = product) -> None:
-    """Run the row that the arguments name, end it, and exit with 0."""
+    """Run the row that the arguments name, end it, and exit with 0, or 10 if it failed for good."""
+    end_with_parent()
     configure()
-    asyncio.run(_run(sys.argv[1:] if arguments is None else arguments, capabilities))
+    given = sys.argv[1:] if arguments is None else arguments
+    failed = asyncio.run(_run(given, capabilities))
     sys.stderr.flush()
-    os._exit(0)  # a thread that still waits for the network must not delay the end
+    os._exit(
+        FAILED_STATUS if failed else 0
+    )  # a thread that waits for the network must not delay it
 
 
-async def _run(arguments: Sequence[str], capabilities: Capabilities) -> None:
+async def _run(arguments: Sequence[str], capabilities: Capabilities) -> int:
     kind, worker_id, work = parse(arguments)
     app = compose(
         load_settings(), capabilities=capabilities, worker_id=worker_id, isolated_module=None
     )
-    run = asyncio.create_task(app.kernel.execute(app.kernel.kinds[kind], [work]))
-    watch = asyncio.create_task(parent_died())
-    await asyncio.wait({run, watch}, return_when=asyncio.FIRST_COMPLETED)
-    if not run.done():
-        os._exit(1)
-    await run
+    await app.kernel.execute(app.kernel.kinds[kind], [work])
     await app.database.close()
+    return app.kernel.tally.failed
 
 
 if __name__ == "__main__":

@@ -5,15 +5,28 @@ language sql immutable set search_path = ''
 as $$ select encode(sha256(convert_to(url, 'UTF8')), 'hex') $$;
 comment on function media_worker.url_hash(text) is 'SHA-256 (hex) of a URL, as the ledger keeps it.';
 
-create or replace function media_worker.policy_for(provider text) returns public.archive_policies
-language sql stable security definer set search_path = ''
+create or replace function media_worker.time_after(moment timestamptz, span interval)
+returns timestamptz
+language sql stable
 as $$
-    select p from public.archive_policies as p
-    where p.provider in (lower(policy_for.provider), 'default')
-    order by p.provider = 'default' limit 1
+    select case when moment is not null
+        then greatest(least(moment, timestamptz '9000-01-01 00:00Z'), timestamptz '1000-01-01 00:00Z') end
+        + span
 $$;
-comment on function media_worker.policy_for(text) is
-    'The archive policy of a provider (compared without case), or the default one.';
+comment on function media_worker.time_after(timestamptz, interval) is
+    'The time that long after another, for every timestamp that a column may hold: infinite ones, and those at the edges of time, count as the years 1000 or 9000.';
+
+create or replace function media_worker.archive_time(provider text, created_at timestamptz)
+returns timestamptz
+language sql stable security definer set search_path = '' set timezone = 'UTC'
+as $$
+    select coalesce(media_worker.time_after(created_at, (
+        select p.archive_after from public.archive_policies as p
+        where p.provider in (lower(archive_time.provider), 'default')
+        order by p.provider = 'default' limit 1)), now())
+$$;
+comment on function media_worker.archive_time(text, timestamptz) is
+    'When a track is to be archived: created_at and archive_after of its provider''s policy (compared without case) or the default one; now without created_at.';
 
 create or replace function media_worker.in_team_storage(url text) returns boolean
 language sql stable security definer set search_path = ''
@@ -37,17 +50,20 @@ as $$
     insert into public.track_archiving_jobs as j
         (track_id, user_id, original_audio_url, original_cover_url, original_video_url, due_by, forced)
     select t.track_id, t.user_id, t.audio_url, t.cover_url, t.video_url,
-        case when t.expires_at > now() then t.expires_at else now() + interval '1 day' end,
+        -- what has expired comes after all that can still be in time
+        case when t.expires_at > now() then t.expires_at else now() + interval '1 year' end,
         request_archiving.forced
     from media_worker.playable_tracks as t
     where t.track_id = any (track_ids)
     order by t.track_id
     on conflict on constraint track_archiving_jobs_one_per_track do update
     set status = 'pending', next_attempt_at = null, parked = false, crashes = 0,
+        crashes_alone = 0,
         attempts = case when j.claim is null then 0 else j.attempts end,
         error_message = null, started_at = case when j.claim is not null then j.started_at end,
-        completed_at = null, late_attempts = 0, track_deleted = false,
-        user_id = excluded.user_id, due_by = excluded.due_by, forced = j.forced or excluded.forced,
+        completed_at = null, late_from = null, track_deleted = false,
+        user_id = excluded.user_id, due_by = excluded.due_by,
+        forced = excluded.forced or (j.forced and j.status in ('pending', 'processing')),
         original_audio_url = excluded.original_audio_url,
         original_cover_url = excluded.original_cover_url,
         original_video_url = excluded.original_video_url,
@@ -83,12 +99,31 @@ language plpgsql immutable set search_path = ''
 as $$
 begin
     if max_rows is null or max_rows < 0 then
-        raise exception 'max_rows is %, it must be 0 or more', coalesce(max_rows::text, 'null')
-            using errcode = 'invalid_parameter_value';
+        raise exception 'max_rows is %', coalesce(max_rows::text, 'null')
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Give the greatest number of tracks that are wanted, 0 or more.';
     end if;
 end
 $$;
 comment on function media_worker.check_max_rows(integer) is 'Raises an error for a limit that is no limit.';
+
+create or replace function media_worker.check_archivable(track_id uuid, is_there boolean, playable boolean)
+returns void
+language plpgsql immutable set search_path = ''
+as $$
+begin
+    if not is_there then
+        raise exception 'unknown track %', coalesce(track_id::text, 'null')
+            using errcode = 'no_data_found', hint = 'Give the id of a row of tracks.';
+    elsif not playable then
+        raise exception 'track % cannot be archived: it is not completed or has no audio_url', track_id
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Set its status to completed and its audio_url first.';
+    end if;
+end
+$$;
+comment on function media_worker.check_archivable(uuid, boolean, boolean) is
+    'Raises an error for a track that is not there or has nothing to archive.';
 
 create or replace function public.archive_track(track_id uuid, force boolean default false)
 returns uuid
@@ -98,16 +133,11 @@ declare
     track record;
     job uuid;
 begin
-    select t.archived_to_storage as archived,
+    select t.id, t.archived_to_storage as archived,
         media_worker.is_playable(t.status::text, t.audio_url::text) as playable
     into track from public.tracks as t where t.id = archive_track.track_id for no key update;
-    if track is null then
-        raise exception 'unknown track %', coalesce(archive_track.track_id::text, 'null')
-            using errcode = 'no_data_found';
-    elsif not track.playable then
-        raise exception 'track % cannot be archived: it is not completed or has no audio_url',
-            archive_track.track_id using errcode = 'invalid_parameter_value';
-    elsif track.archived and not coalesce(force, false) then
+    perform media_worker.check_archivable(archive_track.track_id, track.id is not null, track.playable);
+    if track.archived and not coalesce(force, false) then
         select j.id into job from public.track_archiving_jobs as j
         where j.track_id = archive_track.track_id;
     else
@@ -150,8 +180,10 @@ as $$
 begin
     if coalesce(audio_url, '') = '' then
         raise exception 'audio_url is missing: say where the archived audio is'
-            using errcode = 'invalid_parameter_value';
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Audio is what makes a track archived; cover_url and video_url may be null.';
     end if;
+    perform media_worker.say_recording(true);
     update public.tracks as t
     set archived_to_storage = true, archived_at = now(),
         storage_audio_url = mark_track_archived.audio_url,
@@ -159,8 +191,10 @@ begin
         storage_video_url = coalesce(mark_track_archived.video_url, t.storage_video_url)
     where t.id = mark_track_archived.track_id;
     if not found then
+        perform media_worker.say_recording(false);
         return false;
     end if;
+    perform media_worker.say_recording(false);
     update public.track_archiving_jobs as j
     set status = 'completed', error_message = 'cancelled: marked as archived by hand',
         next_attempt_at = null, parked = false, completed_at = clock_timestamp(),
@@ -177,7 +211,7 @@ language sql stable security definer set search_path = ''
 as $$
     select jsonb_build_object(
         'track_id', t.id, 'status', j.status, 'attempts', coalesce(j.attempts, 0),
-        'error_message', j.error_message, 'archived', t.archived_to_storage,
+        'error_message', j.error_message, 'archived', coalesce(t.archived_to_storage, false),
         'storage_audio_url', t.storage_audio_url, 'storage_cover_url', t.storage_cover_url,
         'storage_video_url', t.storage_video_url,
         'archive_scheduled_at', media_worker.utc(t.archive_scheduled_at),

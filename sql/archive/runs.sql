@@ -16,9 +16,9 @@ begin
     track_exists := exists (select from public.tracks as x where x.id = j.track_id);
     if t.expires_at <= clock_timestamp() then
         update public.track_archiving_jobs as w
-        set late_attempts = w.late_attempts + 1, updated_at = clock_timestamp()
+        set late_from = least(w.late_from, w.attempts - 1), updated_at = clock_timestamp()
         where w.id = job_id and w.claim = token
-        returning w.late_attempts into j.late_attempts;
+        returning w.late_from into j.late_from;
     end if;
     return jsonb_build_object(
         'track_id', j.track_id, 'exists', track_exists, 'deleted', j.track_deleted,
@@ -26,25 +26,26 @@ begin
         'user_id', t.user_id, 'title', t.title, 'provider', t.provider,
         'audio_url', t.audio_url, 'cover_url', t.cover_url, 'video_url', t.video_url,
         'seconds_left', extract(epoch from t.expires_at - clock_timestamp()),
-        'attempts', j.attempts, 'late_attempts', j.late_attempts, 'metadata', j.metadata,
+        'attempts', j.attempts, 'late_attempts', coalesce(j.attempts - j.late_from, 0),
+        'metadata', j.metadata, 'stored_audio', case when t.archived and not j.forced then t.storage_audio_url end,
         'objects', coalesce((
             select jsonb_agg(jsonb_build_object(
                 'role', o.role, 'bucket', o.bucket, 'key', o.object_key, 'bytes', o.bytes,
                 'sha256', o.sha256, 'content_type', o.content_type,
                 'current', o.source_hash = media_worker.url_hash(
                     case o.role when 'audio' then t.audio_url when 'cover' then t.cover_url
-                        when 'video' then t.video_url end)) order by o.id)
+                        when 'video' then t.video_url end)) order by o.doomed, o.id desc)
             from media_worker.objects as o
             where o.owner_table = 'tracks' and o.owner_id = j.track_id::text
                 and o.service = 'storage' and o.state = 'live' and o.claim is null), '[]'));
 end
 $$;
 comment on function media_worker.archive_load(uuid, uuid) is
-    'The track of a claimed job as it is now, with its verified objects; null when the claim is lost. Counts a try after the expiry.';
+    'The track of a claimed job as it is now, with its verified objects, those first that no deletion is queued of; null when the claim is lost. late_attempts: tries after the expiry, with this one.';
 
 create or replace function media_worker.archive_record(
     job_id uuid, token uuid, sources jsonb, files jsonb, missing text[],
-    retry_delay double precision default null, message text default null
+    message text default null, ends boolean default true
 ) returns text
 language plpgsql security definer
 set search_path = '' set timezone = 'UTC' set lock_timeout = '300ms'
@@ -67,6 +68,14 @@ begin
     elsif t is null or t.id is null then
         perform media_worker.archive_end_gone(j, token);
         return 'gone';
+    elsif j.status not in ('processing', 'pending') then
+        -- it was marked as archived by hand meanwhile: that stays
+        perform media_worker.finish('archive', token, array[job_id], j.status, array[j.error_message]);
+        return 'changed';
+    elsif j.track_deleted then
+        perform media_worker.finish('archive', token, array[job_id], 'completed',
+            array['cancelled: the track was deleted and inserted again']);
+        return 'changed';
     elsif t.audio_url is distinct from sources ->> 'audio'
         or not media_worker.is_playable(t.status, t.audio_url) then
         perform media_worker.finish('archive', token, array[job_id], 'completed',
@@ -85,20 +94,17 @@ begin
     set storage_audio_url = coalesce(files #>> '{audio,url}', w.storage_audio_url),
         storage_cover_url = coalesce(files #>> '{cover,url}', w.storage_cover_url),
         storage_video_url = coalesce(files #>> '{video,url}', w.storage_video_url),
-        metadata = media_worker.archive_metadata(files, missing), late_attempts = 0,
+        metadata = media_worker.archive_metadata(files, missing),
         forced = forced and w.status = 'pending', updated_at = clock_timestamp()
     where w.id = job_id;
-    if retry_delay is null then
+    if ends then
         perform media_worker.finish('archive', token, array[job_id], 'completed', array[message], true);
-    else
-        perform media_worker.reschedule('archive', token, array[job_id], array[retry_delay],
-                                        array[message], true);
     end if;
     return 'recorded';
 end
 $$;
-comment on function media_worker.archive_record(uuid, uuid, jsonb, jsonb, text[], double precision, text) is
-    'Records what a run has stored, if it still answers the track as it is now, and ends the job or (retry_delay in seconds) has the rest tried again. sources: the URLs that were read, by role; files: {role: {url, key, bucket, bytes, sha256, content_type, seconds}}. Returns recorded, changed, gone, claim lost, or lost ROLE when an object is not confirmed any more.';
+comment on function media_worker.archive_record(uuid, uuid, jsonb, jsonb, text[], text, boolean) is
+    'Records what a run has stored, if it still answers the track as it is now, and ends the job, or (ends false) leaves that to the run, which tries for the rest again. sources: the URLs that were read, by role; files: {role: {url, key, bucket, bytes, sha256, content_type, seconds}}. Returns recorded, changed, gone, claim lost, or lost ROLE when an object is not confirmed any more.';
 
 create or replace function media_worker.archive_unconfirmed(files jsonb) returns setof text
 language sql security definer set search_path = ''
@@ -125,6 +131,7 @@ create or replace function media_worker.archive_write_track(
 language plpgsql security definer set search_path = '' set timezone = 'UTC'
 as $$
 begin
+    perform media_worker.say_recording(true);
     update public.tracks as t
     set storage_audio_url = coalesce(files #>> '{audio,url}', t.storage_audio_url),
         storage_cover_url = case
@@ -137,6 +144,7 @@ begin
         archived_at = case when t.archived_to_storage and t.archived_at is not null
             then t.archived_at else clock_timestamp() end
     where t.id = archive_write_track.id;
+    perform media_worker.say_recording(false);
 end
 $$;
 comment on function media_worker.archive_write_track(uuid, text, text, jsonb, jsonb) is
@@ -202,9 +210,11 @@ as $$
 declare
     j public.track_archiving_jobs;
 begin
-    perform media_worker.finish('archive', token, array[job_id], 'failed', array[message]);
-    select * into j from public.track_archiving_jobs as w where w.id = job_id and w.status = 'failed';
-    if j.id is not null and j.notified_at is null then
+    if media_worker.finish('archive', token, array[job_id], 'failed', array[message]) = 0 then
+        return;
+    end if;
+    select * into j from public.track_archiving_jobs as w where w.id = job_id;
+    if j.status = 'failed' and j.notified_at is null then
         perform media_worker.archive_notify(j, language);
     end if;
 end
@@ -222,7 +232,9 @@ declare
 begin
     select * into t from media_worker.playable_tracks as p where p.track_id = j.track_id;
     if t.track_id is null or t.archived or t.user_id is null
-        or t.expires_at < (select i.installed_at from media_worker.installation as i) then
+        or t.expires_at < (select i.installed_at from media_worker.installation as i)
+        or not exists (select from media_worker.application_tables as a
+                       where a.name = 'notifications' and a.usable) then
         return;
     end if;
     insert into public.notifications (user_id, type, title, message, link)
@@ -231,150 +243,17 @@ begin
         format(case when russian
             then 'Трек "%s" не был сохранен. Он может стать недоступен.'
             else 'The track "%s" was not saved. It may become unavailable.' end,
-            coalesce(t.title, t.track_id::text)),
+            coalesce(nullif(t.title, ''), t.track_id::text)),
         '/workspace/library?track=' || t.track_id);
     update public.track_archiving_jobs as w
     set notified_at = clock_timestamp(), updated_at = clock_timestamp() where w.id = j.id;
-exception when others then
+exception
+when lock_not_available or deadlock_detected then
+    raise;  -- that passes: the call is repeated
+when others then
     -- a notifications table of the team's own may not take our row: the failure itself is recorded
     raise warning 'media_worker: notifying the owner of track % failed: %', j.track_id, sqlerrm;
 end
 $$;
 comment on function media_worker.archive_notify(public.track_archiving_jobs, text) is
     'Writes the notification of a failed archiving (en or ru); none for a track that had expired before Media Worker was installed.';
-
-create or replace function media_worker.archive_promote(window_ interval default null) returns integer
-language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
-as $$
-declare
-    due uuid[];
-begin
-    if not media_worker.lead('archive.promote') then
-        return 0;
-    end if;
-    select array_agg(d.id) into due from (
-        select t.id from public.tracks as t
-        where t.status = 'completed' and not t.archived_to_storage and t.audio_url <> ''
-            and media_worker.utc(t.archive_scheduled_at) <= now()
-            and media_worker.utc(t.archive_scheduled_at) > now() - coalesce(window_, '100 years')
-            and not exists (select from public.track_archiving_jobs as j
-                            where j.track_id = t.id and j.status <> 'completed')
-        order by t.archive_scheduled_at limit 1000
-        for key share skip locked
-    ) as d;
-    return (select count(*) from media_worker.request_archiving(due));
-end
-$$;
-comment on function media_worker.archive_promote(interval) is
-    'Asks for the archiving of up to 1,000 tracks that have fallen due within the interval (null: ever) and have no open or failed job; returns their number.';
-
-create or replace function media_worker.archive_schedule_missing() returns integer
-language plpgsql security definer
-set search_path = '' set timezone = 'UTC' set lock_timeout = '300ms'
-as $$
-declare
-    scheduled integer;
-begin
-    if not media_worker.lead('archive.schedule') then
-        return 0;
-    end if;
-    update public.tracks as t
-    set archive_scheduled_at = media_worker.archive_time(t.provider::text, media_worker.utc(t.created_at))
-    where t.id in (
-        select x.id from public.tracks as x
-        where x.status = 'completed' and not x.archived_to_storage and x.audio_url <> ''
-            and x.archive_scheduled_at is null
-        order by x.id limit 1000
-        for no key update skip locked);
-    get diagnostics scheduled = row_count;
-    return scheduled;
-end
-$$;
-comment on function media_worker.archive_schedule_missing() is
-    'Schedules up to 1,000 completed tracks that have no schedule (triggers were off, or they are older than Media Worker); returns their number.';
-
-create or replace function media_worker.after_migrate() returns integer
-language sql security definer set search_path = ''
-as $$ select media_worker.archive_schedule_missing() $$;
-comment on function media_worker.after_migrate() is
-    'What is left to do for rows that were there before, in steps: called until it returns 0.';
-
-create or replace function media_worker.archive_configure(prefixes text[]) returns void
-language sql security definer set search_path = '' set lock_timeout = '300ms'
-as $$
-    update media_worker.archive_config set storage_prefixes = prefixes
-    where storage_prefixes is distinct from prefixes
-$$;
-comment on function media_worker.archive_configure(text[]) is
-    'Tells the triggers which URLs point into the team''s own storage.';
-
-create or replace function media_worker.objects_to_recheck(max_rows integer default 100)
-returns table (id bigint, bucket text, object_key text, bytes bigint, etag text, state text,
-               role text, owner_id text)
-language sql stable security definer set search_path = ''
-as $$
-    select o.id, o.bucket, o.object_key, o.bytes, o.etag, o.state, o.role, o.owner_id
-    from media_worker.objects as o
-    left join media_worker.workers as w on w.worker_id = o.claimed_by
-    where o.recheck_at <= clock_timestamp() and o.service = 'storage'
-        and (o.claim is null or w.worker_id is null or not media_worker.is_alive(w))
-    order by o.recheck_at limit max_rows
-$$;
-comment on function media_worker.objects_to_recheck(integer) is
-    'Objects that a lost run may have touched, once nothing of it can be under way any more.';
-
-create or replace function media_worker.settle_object(object_id bigint, found text) returns text
-language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
-as $$
-declare
-    o media_worker.objects;
-begin
-    select * into o from media_worker.objects as x
-    where x.id = object_id and x.recheck_at <= clock_timestamp() for no key update;
-    if o.id is null or o.doomed then
-        update media_worker.objects as x set recheck_at = null where x.id = o.id;
-        return 'nothing to do';
-    elsif found = 'same' then
-        update media_worker.objects as x
-        set state = 'live', claim = null, claimed_by = null, recheck_at = null,
-            updated_at = clock_timestamp()
-        where x.id = o.id;
-        return 'verified';
-    elsif found = 'absent' then
-        delete from media_worker.objects as x where x.id = o.id;
-    else
-        update media_worker.objects as x
-        set claim = null, claimed_by = null, recheck_at = null, state = 'intent',
-            updated_at = clock_timestamp() where x.id = o.id;
-    end if;
-    return media_worker.archive_mend(o, found = 'other');
-end
-$$;
-comment on function media_worker.settle_object(bigint, text) is
-    'What a look at a suspect object has shown: same (as the ledger says), other (bytes) or absent. A track that counts on it is archived again; an object that none counts on is deleted.';
-
-create or replace function media_worker.archive_mend(o media_worker.objects, exists_ boolean)
-returns text
-language plpgsql security definer set search_path = ''
-as $$
-begin
-    perform from public.tracks as t
-    where t.id::text = o.owner_id and media_worker.is_playable(t.status::text, t.audio_url::text)
-        and (t.archived_to_storage or exists (
-            select from public.track_archiving_jobs as j
-            where j.track_id = t.id and j.status in ('pending', 'processing')));
-    if found then
-        perform media_worker.request_archiving(array[o.owner_id::uuid]);
-        return 'archived again';
-    elsif exists_ then
-        insert into public.storage_cleanup_queue
-            (bucket, object_key, source_table, source_id, reason, service)
-        values (o.bucket, o.object_key, o.owner_table, o.owner_id, 'orphan', o.service);
-        update media_worker.objects as x set doomed = true where x.id = o.id;
-        return 'deleted';
-    end if;
-    return 'forgotten';
-end
-$$;
-comment on function media_worker.archive_mend(media_worker.objects, boolean) is
-    'A stored file is not what the ledger says: its track is archived again, or the object goes if no track counts on it.';

@@ -9,45 +9,24 @@ create or replace function public.schedule_track_archiving() returns trigger
 language plpgsql security definer set search_path = '' set timezone = 'UTC'
 as $$
 declare
-    replaced boolean := false;
+    is_playable boolean := media_worker.is_playable(new.status::text, new.audio_url::text);
 begin
-    if not media_worker.is_playable(new.status::text, new.audio_url::text) then
-        if not new.archived_to_storage then
-            new.archive_scheduled_at := null;
-        end if;
-        return new;
-    end if;
-    if tg_op = 'UPDATE' then
-        if old.archived_to_storage then
-            replaced := new.audio_url is distinct from old.audio_url
-                and not media_worker.in_team_storage(new.audio_url::text);
-            if replaced then
-                new.archived_to_storage := false;
-                new.archived_at := null;
-                new.archive_scheduled_at := now();
-                new.storage_audio_url := coalesce(new.storage_audio_url, old.storage_audio_url);
-                new.storage_cover_url := coalesce(new.storage_cover_url, old.storage_cover_url);
-                new.storage_video_url := coalesce(new.storage_video_url, old.storage_video_url);
-                return new;
-            elsif media_worker.copy_is_valid(new.id, new.audio_url::text) then
-                new.archived_to_storage := true;
-                new.archived_at := coalesce(new.archived_at, old.archived_at);
-                new.archive_scheduled_at := coalesce(new.archive_scheduled_at, old.archive_scheduled_at);
-                new.storage_audio_url := coalesce(new.storage_audio_url, old.storage_audio_url);
-                new.storage_cover_url := coalesce(new.storage_cover_url, old.storage_cover_url);
-                new.storage_video_url := coalesce(new.storage_video_url, old.storage_video_url);
-                return new;
-            end if;
-        elsif new.archive_scheduled_at is not distinct from old.archive_scheduled_at
-            and (new.created_at is distinct from old.created_at
-                 or new.provider is distinct from old.provider) then
-            new.archive_scheduled_at := null;
-        end if;
-    end if;
+    new.archived_to_storage := coalesce(new.archived_to_storage, false);
     if new.archived_to_storage then
         return new;
     end if;
-    if media_worker.in_team_storage(new.audio_url::text) then
+    if tg_op = 'UPDATE' then
+        if new.archive_scheduled_at is not distinct from old.archive_scheduled_at
+            and (new.created_at is distinct from old.created_at
+                 or new.provider is distinct from old.provider
+                 or (not is_playable
+                     and media_worker.is_playable(old.status::text, old.audio_url::text))) then
+            new.archive_scheduled_at := null;
+        end if;
+    end if;
+    if not is_playable then
+        return new;
+    elsif media_worker.in_team_storage(new.audio_url::text) then
         new.archived_to_storage := true;
         new.archived_at := now();
         new.storage_audio_url := new.audio_url;
@@ -59,33 +38,10 @@ begin
 end
 $$;
 comment on function public.schedule_track_archiving() is
-    'Trigger on tracks: sets archive_scheduled_at from created_at and the provider''s policy, keeps what the application set itself, and puts right a row that was saved as it was before its archiving.';
-
-create or replace function media_worker.archive_time(provider text, created_at timestamptz)
-returns timestamptz
-language sql stable set search_path = ''
-as $$
-    select case when created_at is null then now()
-        else least(created_at, now() + interval '1000 years')
-            + (media_worker.policy_for(provider)).archive_after end
-$$;
-comment on function media_worker.archive_time(text, timestamptz) is
-    'When a track is to be archived: created_at and its policy''s archive_after, or now without created_at.';
-
-create or replace function media_worker.copy_is_valid(track_id uuid, audio_url text) returns boolean
-language sql stable security definer set search_path = ''
-as $$
-    select coalesce(bool_or(o.state = 'live' and not o.doomed
-            and o.source_hash = media_worker.url_hash(audio_url)), true)
-        or media_worker.in_team_storage(audio_url)
-    from media_worker.objects as o
-    where o.owner_table = 'tracks' and o.owner_id = track_id::text and o.role = 'audio'
-$$;
-comment on function media_worker.copy_is_valid(uuid, text) is
-    'Whether an archived track''s verified audio still is that of this URL. True as well for one that was archived by hand: the ledger knows nothing better.';
+    'Trigger on tracks: sets archive_scheduled_at from created_at and the provider''s policy, keeps what the application set itself, and records audio that is in the team''s storage already as archived.';
 
 create or replace trigger zz_media_worker_schedule_insert before insert on public.tracks
-for each row when (new.status = 'completed' and not new.archived_to_storage)
+for each row when (new.status = 'completed' and new.archived_to_storage is not true)
 execute function public.schedule_track_archiving();
 
 create or replace trigger zz_media_worker_schedule_update before update on public.tracks
@@ -95,12 +51,102 @@ for each row when (
     or new.created_at is distinct from old.created_at
     or new.provider is distinct from old.provider
     or new.archive_scheduled_at is distinct from old.archive_scheduled_at
-    or new.archived_to_storage is distinct from old.archived_to_storage
-    or new.archived_at is distinct from old.archived_at
-    or new.storage_audio_url is distinct from old.storage_audio_url
-    or new.storage_cover_url is distinct from old.storage_cover_url
-    or new.storage_video_url is distinct from old.storage_video_url)
+    or new.archived_to_storage is distinct from old.archived_to_storage)
 execute function public.schedule_track_archiving();
+
+-- What is archived stays so ------------------------------------------------------------------------
+
+create or replace function media_worker.tg_track__keep_archived() returns trigger
+language plpgsql security definer set search_path = '' set timezone = 'UTC'
+as $$
+declare
+    has_new_source boolean := coalesce(new.audio_url is distinct from old.audio_url and new.audio_url <> '', false);
+begin
+    if media_worker.is_recording() then
+        return new;
+    end if;
+    new.storage_audio_url := media_worker.latest_url(
+        old.id, new.storage_audio_url::text, old.storage_audio_url::text);
+    new.storage_cover_url := media_worker.latest_url(
+        old.id, new.storage_cover_url::text, old.storage_cover_url::text);
+    new.storage_video_url := media_worker.latest_url(
+        old.id, new.storage_video_url::text, old.storage_video_url::text);
+    if old.archived_to_storage is not true then
+        return new;
+    elsif has_new_source and not media_worker.in_team_storage(new.audio_url::text) then
+        new.archived_to_storage := false;
+        new.archived_at := null;
+        new.archive_scheduled_at := case
+            when media_worker.is_playable(new.status::text, new.audio_url::text) then now() end;
+    elsif has_new_source or media_worker.copy_is_valid(
+            old.id, old.audio_url::text, old.storage_audio_url::text) then
+        new.archived_to_storage := true;
+        new.archived_at := coalesce(new.archived_at, old.archived_at);
+        new.archive_scheduled_at := coalesce(new.archive_scheduled_at, old.archive_scheduled_at);
+        if has_new_source and new.storage_audio_url is not distinct from old.storage_audio_url then
+            new.storage_audio_url := new.audio_url;
+        end if;
+    end if;
+    return new;
+end
+$$;
+comment on function media_worker.tg_track__keep_archived() is
+    'An archived track whose audio_url changes is archived again; one that was saved as it was before its archiving is put right. Runs before the schedule is made.';
+
+create or replace trigger zz_media_worker_keep_archived before update on public.tracks
+for each row when (
+    (old.archived_to_storage or old.storage_audio_url is not null
+        or old.storage_cover_url is not null or old.storage_video_url is not null)
+    and (new.audio_url is distinct from old.audio_url
+        or new.archive_scheduled_at is distinct from old.archive_scheduled_at
+        or new.archived_to_storage is distinct from old.archived_to_storage
+        or new.archived_at is distinct from old.archived_at
+        or new.storage_audio_url is distinct from old.storage_audio_url
+        or new.storage_cover_url is distinct from old.storage_cover_url
+        or new.storage_video_url is distinct from old.storage_video_url))
+execute function media_worker.tg_track__keep_archived();
+
+create or replace function media_worker.is_recording() returns boolean
+language sql stable
+as $$ select coalesce(current_setting('media_worker.recording', true) = 'on', false) $$;
+comment on function media_worker.is_recording() is
+    'Whether tracks are being written by Media Worker itself: then its triggers have nothing to put right.';
+
+create or replace function media_worker.say_recording(yes boolean) returns void
+language sql
+as $$
+    select pg_catalog.set_config('media_worker.recording', case when yes then 'on' else 'off' end, true)
+$$;
+comment on function media_worker.say_recording(boolean) is
+    'Before and after a write of our own to tracks; see media_worker.is_recording().';
+
+create or replace function media_worker.latest_url(track_id uuid, given text, known text)
+returns text
+language sql immutable
+as $$
+    select case
+        when known is null then given
+        when coalesce(given, '') = '' then known
+        -- an earlier copy of ours under another key, which is gone
+        when given <> known and strpos(given, '/' || track_id || '.') > 0 then known
+        else given end
+$$;
+comment on function media_worker.latest_url(uuid, text, text) is
+    'Which URL of a stored file counts when an application saves a row: what it sets itself, but neither nothing nor an earlier one of ours.';
+
+create or replace function media_worker.copy_is_valid(track_id uuid, audio_url text, stored_url text)
+returns boolean
+language sql stable security definer set search_path = ''
+as $$
+    select coalesce(bool_or(o.state <> 'intent' and not o.doomed
+            and o.source_hash = media_worker.url_hash(audio_url)), true)
+        or media_worker.in_team_storage(audio_url)
+    from media_worker.objects as o
+    where o.owner_table = 'tracks' and o.owner_id = track_id::text and o.role = 'audio'
+        and right(stored_url, length(o.object_key)) = o.object_key
+$$;
+comment on function media_worker.copy_is_valid(uuid, text, text) is
+    'Whether an archived track''s stored audio still is that of this URL. True as well for a copy that is not ours: the ledger knows nothing better.';
 
 -- Requests -------------------------------------------------------------------------------------
 
@@ -111,8 +157,11 @@ declare
     due uuid[];
 begin
     select array_agg(n.id) into due from new_rows as n
-    where not n.archived_to_storage and n.archive_scheduled_at <= now()
-        and n.status = 'completed' and n.audio_url <> '';
+    where n.status = 'completed' and n.audio_url <> ''
+        and case when n.archived_to_storage
+            then media_worker.is_unstored(n.cover_url::text, n.storage_cover_url::text)
+                or media_worker.is_unstored(n.video_url::text, n.storage_video_url::text)
+            else n.archive_scheduled_at <= now() end;
     if due is not null then
         perform media_worker.request_archiving(due);
     end if;
@@ -123,7 +172,16 @@ exception when others then
     return null;
 end
 $$;
-comment on function media_worker.tg_tracks__after_insert() is 'Asks for the archiving of inserted tracks that are due.';
+comment on function media_worker.tg_tracks__after_insert() is
+    'Asks for the archiving of inserted tracks that are due, and of what others have besides audio that is stored already.';
+
+create or replace function media_worker.is_unstored(url text, stored_url text) returns boolean
+language sql stable security definer set search_path = ''
+as $$
+    select coalesce(url <> '' and stored_url is null and not media_worker.in_team_storage(url), false)
+$$;
+comment on function media_worker.is_unstored(text, text) is
+    'Whether a file is at its provider only.';
 
 create or replace function media_worker.tg_tracks__after_update() returns trigger
 language plpgsql security definer set search_path = '' set timezone = 'UTC'
@@ -131,26 +189,30 @@ as $$
 declare
     due uuid[];
 begin
-    select array_agg(changed.id) into due from (
+    if media_worker.is_recording() then
+        return null;
+    end if;
+    select array_agg(distinct changed.id) into due from (
         (select n.id, n.audio_url::text, n.cover_url::text, n.video_url::text,
              n.archive_scheduled_at::timestamptz
          from new_rows as n
-         where not n.archived_to_storage and n.archive_scheduled_at <= now()
+         where n.archived_to_storage is not true and n.archive_scheduled_at <= now()
              and n.status = 'completed' and n.audio_url <> ''
          except
          select o.id, o.audio_url::text, o.cover_url::text, o.video_url::text,
              o.archive_scheduled_at::timestamptz
          from old_rows as o
-         where not o.archived_to_storage and o.status = 'completed')
+         where o.archived_to_storage is not true and o.status = 'completed')
         union all
-        -- a cover or video that came after its track was archived
+        -- a cover or video that came when or after its track was archived
         (select n.id, null, n.cover_url::text, n.video_url::text, null::timestamptz
          from new_rows as n
          where n.archived_to_storage and n.status = 'completed'
              and (n.cover_url <> '' or n.video_url <> '')
          except
          select o.id, null, o.cover_url::text, o.video_url::text, null::timestamptz
-         from old_rows as o)
+         from old_rows as o
+         where o.archived_to_storage and o.status = 'completed')
     ) as changed;
     if due is not null then
         perform media_worker.request_archiving(due);
@@ -226,10 +288,14 @@ create or replace function media_worker.tg_track__after_new_id() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    update public.track_archiving_jobs as j
-    set track_id = new.id, updated_at = clock_timestamp() where j.track_id = old.id;
     update media_worker.objects as o
     set owner_id = new.id::text where o.owner_table = 'tracks' and o.owner_id = old.id::text;
+    -- what is left of an earlier track of the new id
+    delete from public.track_archiving_jobs as j
+    where j.track_id = new.id and j.claim is null and j.status in ('completed', 'failed')
+        and exists (select from public.track_archiving_jobs as o where o.track_id = old.id);
+    update public.track_archiving_jobs as j
+    set track_id = new.id, updated_at = clock_timestamp() where j.track_id = old.id;
     return null;
 exception when others then
     raise warning 'media_worker: track % keeps its files under its old id %: %', new.id, old.id, sqlerrm;
@@ -242,97 +308,3 @@ comment on function media_worker.tg_track__after_new_id() is
 create or replace trigger zz_media_worker_new_id after update of id on public.tracks
 for each row when (new.id is distinct from old.id)
 execute function media_worker.tg_track__after_new_id();
-
--- Policies -------------------------------------------------------------------------------------
-
-create or replace function media_worker.tg_archive_policy__after_change() returns trigger
-language plpgsql security definer set search_path = '' set timezone = 'UTC'
-as $$
-declare
-    fallback interval := (media_worker.policy_for('default')).archive_after;
-    name text := coalesce(new.provider, old.provider);
-    before interval := coalesce(old.archive_after, fallback);
-    after interval := coalesce(new.archive_after, fallback);
-begin
-    if before is distinct from after then
-        update public.tracks as t
-        set archive_scheduled_at = media_worker.utc(t.created_at) + after
-        where not t.archived_to_storage
-            and t.archive_scheduled_at = media_worker.utc(t.created_at) + before
-            and case when name = 'default'
-                then not exists (select from public.archive_policies as p
-                                 where p.provider <> 'default' and p.provider = lower(t.provider::text))
-                else lower(t.provider::text) = name end;
-    end if;
-    return null;
-end
-$$;
-comment on function media_worker.tg_archive_policy__after_change() is
-    'Reschedules the tracks that the policy had scheduled; times that the application set itself stay.';
-
-create or replace trigger zz_media_worker_reschedule after insert or update or delete
-on public.archive_policies
-for each row execute function media_worker.tg_archive_policy__after_change();
-
-create or replace function media_worker.tg_archive_policy__before_change() returns trigger
-language plpgsql set search_path = ''
-as $$
-begin
-    if old.provider = 'default' and (tg_op = 'DELETE' or new.provider <> 'default') then
-        raise exception 'the policy default cannot be removed: it serves every provider without a policy'
-            using hint = 'Update its intervals instead.';
-    elsif tg_op = 'UPDATE' and new.provider <> old.provider then
-        raise exception 'a policy''s provider cannot be changed'
-            using hint = 'Insert a policy for the other provider and delete this one.';
-    end if;
-    return coalesce(new, old);
-end
-$$;
-comment on function media_worker.tg_archive_policy__before_change() is 'Keeps the default policy.';
-
-create or replace trigger zz_media_worker_keep_default before update or delete
-on public.archive_policies
-for each row execute function media_worker.tg_archive_policy__before_change();
-
--- Early requests -------------------------------------------------------------------------------
-
-create or replace function media_worker.tg_archiving_job__before_insert() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-declare
-    track record;
-    job public.track_archiving_jobs;
-    trusted boolean := media_worker.is_trusted_caller();
-begin
-    -- the media row first: whoever asks for the same track waits here, and then sees this row
-    select t.user_id, t.archived_to_storage as archived,
-        media_worker.is_playable(t.status::text, t.audio_url::text) as playable
-    into track from public.tracks as t where t.id = new.track_id for no key update;
-    if not trusted and (track is null or new.user_id is null
-            or track.user_id is distinct from media_worker.current_user_id()
-            or new.user_id is distinct from media_worker.current_user_id()) then
-        raise exception 'track % is not yours', new.track_id using errcode = 'insufficient_privilege';
-    elsif track is null then
-        raise exception 'unknown track %', new.track_id using errcode = 'no_data_found';
-    elsif not track.playable then
-        raise exception 'track % cannot be archived: it is not completed or has no audio_url',
-            new.track_id using errcode = 'invalid_parameter_value';
-    elsif track.archived then
-        raise exception 'track % is archived already', new.track_id
-            using errcode = 'invalid_parameter_value',
-                  hint = 'archive_track(track_id, force => true) archives it again.';
-    end if;
-    select * into job from public.track_archiving_jobs as j where j.track_id = new.track_id;
-    if job.id is null or job.status in ('completed', 'failed') then
-        perform media_worker.request_archiving(array[new.track_id]);
-    end if;
-    return null;
-end
-$$;
-comment on function media_worker.tg_archiving_job__before_insert() is
-    'An early request: INSERT INTO track_archiving_jobs (track_id, user_id). Checks that the track is the user''s own, and asks for its archiving unless that is under way. Raises 42501 for somebody else''s track, P0002 for an unknown one, 22023 for one that is archived already or cannot be.';
-
--- our own requests name a due_by
-create or replace trigger zz_media_worker_early_request before insert on public.track_archiving_jobs
-for each row when (new.due_by is null)
-execute function media_worker.tg_archiving_job__before_insert();

@@ -3,10 +3,12 @@
 create or replace view media_worker.playable_tracks as
 select t.id as track_id, t.user_id, t.title::text as title, t.provider::text as provider,
     t.audio_url::text as audio_url, t.cover_url::text as cover_url, t.video_url::text as video_url,
-    t.archived_to_storage as archived, media_worker.utc(t.archived_at) as archived_at,
+    t.storage_audio_url::text as storage_audio_url,
+    coalesce(t.archived_to_storage, false) as archived, media_worker.utc(t.archived_at) as archived_at,
     media_worker.utc(t.archive_scheduled_at) as scheduled_at,
-    coalesce(media_worker.utc(t.created_at), media_worker.utc(t.archive_scheduled_at), now())
-        + coalesce(p.expires_after, d.expires_after) as expires_at
+    media_worker.time_after(
+        coalesce(media_worker.utc(t.created_at), media_worker.utc(t.archive_scheduled_at), now()),
+        coalesce(p.expires_after, d.expires_after)) as expires_at
 from public.tracks as t
 left join public.archive_policies as p on p.provider = lower(t.provider::text)
 left join public.archive_policies as d on d.provider = 'default'

@@ -13,7 +13,7 @@ begin
     for no key update of o;
     return query
     with asked as (
-        select q.id, q.bucket, q.object_key, q.service, q.reason, q.source_table, q.source_id
+        select q.id, q.bucket, q.object_key, q.service, q.reason
         from public.storage_cleanup_queue as q
         where q.id = any (ids) and q.claim = token
     ), judged as (
@@ -21,7 +21,7 @@ begin
             case when o.id is null then 'not ours'
                 when not o.doomed then 'wanted again'
                 when a.reason = 'hard_delete'
-                    and media_worker.key_is_owned(a.source_table, a.source_id, a.object_key)
+                    and media_worker.key_is_owned(o.owner_table, o.owner_id, a.object_key)
                     then 'owned again'
                 when o.claim is not null and o.claim <> token and exists (
                     select from media_worker.workers as w
@@ -34,6 +34,9 @@ begin
         update media_worker.objects as o
         set claim = case when j.verdict = 'delete' then token else o.claim end,
             claimed_by = case when j.verdict = 'delete' then worker else o.claimed_by end,
+            -- taken over from a dead run, of which a request may still be under way
+            recheck_at = case when j.verdict = 'delete' and o.claim <> token
+                then greatest(o.recheck_at, media_worker.recheck_time()) else o.recheck_at end,
             doomed = o.doomed and j.verdict <> 'owned again', updated_at = clock_timestamp()
         from judged as j where o.id = j.object_id and j.verdict in ('delete', 'owned again')
         returning o.id
@@ -45,14 +48,14 @@ $$;
 comment on function media_worker.storage_cleanup_begin(uuid[], uuid, uuid) is
     'Judges claimed deletions right before they are carried out, and claims the objects of those that are: delete; owned again (the track exists again); wanted again (uploaded anew); not ours (no object of ours); busy (an upload to the key runs).';
 
-create or replace function media_worker.key_is_owned(source_table text, source_id text, object_key text)
+create or replace function media_worker.key_is_owned(owner_table text, owner_id text, object_key text)
 returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-    return source_table = 'tracks' and exists (
+    return owner_table = 'tracks' and exists (
         select from public.tracks as t
-        where t.id = key_is_owned.source_id::uuid
+        where t.id = key_is_owned.owner_id::uuid
             and starts_with(key_is_owned.object_key,
                             coalesce(t.user_id::text, 'no-user') || '/' || t.id || '.'));
 end
@@ -63,13 +66,22 @@ comment on function media_worker.key_is_owned(text, text, text) is
 create or replace function media_worker.storage_cleanup_end(ids uuid[], token uuid) returns void
 language sql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
-    delete from media_worker.objects as o
-    using public.storage_cleanup_queue as q
-    where q.id = any (ids) and o.service = q.service and o.bucket = q.bucket
-        and o.object_key = q.object_key and o.claim = token
+    with gone as (
+        select o.id, o.recheck_at from media_worker.objects as o
+        join public.storage_cleanup_queue as q on o.service = q.service and o.bucket = q.bucket
+            and o.object_key = q.object_key
+        where q.id = any (ids) and o.claim = token
+    ), forgotten as (
+        delete from media_worker.objects as o using gone
+        where o.id = gone.id and gone.recheck_at is null
+    )
+    update media_worker.objects as o
+    set state = 'intent', doomed = false, claim = null, claimed_by = null, source_hash = null,
+        bytes = null, sha256 = null, etag = null, updated_at = clock_timestamp()
+    from gone where o.id = gone.id and gone.recheck_at is not null
 $$;
 comment on function media_worker.storage_cleanup_end(uuid[], uuid) is
-    'The objects of these deletions are gone: the ledger forgets them.';
+    'The objects of these deletions are gone: the ledger forgets them, but for those that a lost run may yet bring back.';
 
 create or replace function media_worker.storage_cleanup_release(ids uuid[], token uuid) returns void
 language sql security definer set search_path = '' set lock_timeout = '300ms'

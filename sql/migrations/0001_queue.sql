@@ -15,12 +15,13 @@ create table media_worker.work_template (
     claim uuid,
     claimed_by uuid,
     crashes integer not null default 0,
+    crashes_alone integer not null default 0,
     parked boolean not null default false,
     runnable boolean not null generated always as
         (status = 'pending' and claim is null and next_attempt_at is null) stored,
     constraint work_status_is_known
         check (status in ('pending', 'processing', 'completed', 'failed')),
-    constraint work_attempts_are_counted check (attempts >= 0 and crashes >= 0)
+    constraint work_attempts_are_counted check (attempts >= 0 and crashes >= 0 and crashes_alone >= 0)
 );
 
 comment on table media_worker.work_template is
@@ -44,7 +45,9 @@ comment on column media_worker.work_template.claim is
     'The running try''s token: every write of that try says "and claim = token". Set by workers only.';
 comment on column media_worker.work_template.claimed_by is 'The worker that holds the claim.';
 comment on column media_worker.work_template.crashes is
-    'How often a worker died while it was at this row. From the second on it runs in a process of its own; the third that this process dies of fails it.';
+    'How often a process died while it was at this row. From the second time on the row waits before it is run again, in a process of its own.';
+comment on column media_worker.work_template.crashes_alone is
+    'How often the process that ran this row alone died under a living worker. The third time fails it.';
 comment on column media_worker.work_template.parked is
     'Waits for the end of an outage of `service`.';
 comment on column media_worker.work_template.runnable is
@@ -54,9 +57,9 @@ comment on column media_worker.work_template.runnable is
 create index work_template_runnable on media_worker.work_template (id) where runnable;
 -- serves media_worker.promote: what falls due
 create index work_template_next_attempt on media_worker.work_template (next_attempt_at)
-    where status = 'pending' and claim is null and next_attempt_at is not null;
--- serves media_worker.promote: what waits for the end of an outage
-create index work_template_parked on media_worker.work_template (service) where parked;
+    where status = 'pending' and claim is null and next_attempt_at is not null and not parked;
+-- serves media_worker.promote: what waits for the end of an outage, and who probes it
+create index work_template_parked on media_worker.work_template (service, due_by, id) where parked;
 -- serves media_worker.rescue: what dead workers hold
 create index work_template_claimed on media_worker.work_template (claimed_by)
     where claim is not null;

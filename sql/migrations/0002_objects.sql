@@ -38,5 +38,6 @@ comment on column media_worker.objects.recheck_at is
 
 -- serves the owner''s look-ups: archive_load, deletion triggers
 create index objects_owner on media_worker.objects (owner_table, owner_id);
--- serves media_worker.objects_to_recheck
+-- serves media_worker.begin_recheck: what falls due, and what dead workers hold; also lose_objects
 create index objects_recheck on media_worker.objects (recheck_at) where recheck_at is not null;
+create index objects_claimed on media_worker.objects (claim) where claim is not null;

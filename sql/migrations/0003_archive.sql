@@ -6,7 +6,8 @@ create table public.archive_policies (
     expires_after interval not null,
     constraint archive_policies_provider_is_lower_case check (provider = lower(provider)),
     constraint archive_policies_times_are_ordered
-        check (archive_after >= interval '0' and expires_after > archive_after)
+        check (archive_after >= interval '0' and expires_after > archive_after
+               and expires_after <= interval '100 years')
 );
 comment on table public.archive_policies is
     'When tracks are archived, by provider (lower case); the row default serves all others. Changing a policy reschedules the tracks that it had scheduled.';
@@ -30,7 +31,7 @@ create table public.track_archiving_jobs (
     storage_video_url text,
     metadata jsonb not null default '{}',
     forced boolean not null default false,
-    late_attempts integer not null default 0,
+    late_from integer,
     track_deleted boolean not null default false,
     notified_at timestamptz,
     constraint track_archiving_jobs_one_per_track unique (track_id)
@@ -51,7 +52,8 @@ comment on column public.track_archiving_jobs.storage_video_url is 'Where the vi
 comment on column public.track_archiving_jobs.metadata is
     'Per file (audio, cover, video): bytes, sha256, content_type, seconds; missing: the files that are gone at the provider.';
 comment on column public.track_archiving_jobs.forced is 'Download again even what is there.';
-comment on column public.track_archiving_jobs.late_attempts is 'Tries made after the track''s expiry.';
+comment on column public.track_archiving_jobs.late_from is
+    'Attempts that had been made when the track expired: those after it are counted from here.';
 comment on column public.track_archiving_jobs.track_deleted is
     'A DELETE of the track was seen. A track that is merely not visible is never taken for deleted.';
 comment on column public.track_archiving_jobs.notified_at is 'When the owner was told of the failure: once per track.';
@@ -68,4 +70,4 @@ insert into media_worker.archive_config default values;
 
 insert into media_worker.work_kinds (kind, work_table, queue, task, ids_per_job, keep_where) values
     ('archive', 'public.track_archiving_jobs', 'archive', 'archive.track', 1,
-     'w.status = ''failed'' and exists (select from public.tracks t where t.id = w.track_id and not t.archived_to_storage)');
+     'w.status = ''failed'' and exists (select from public.tracks t where t.id = w.track_id and t.archived_to_storage is not true)');

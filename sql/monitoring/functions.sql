@@ -37,3 +37,24 @@ as $$
     order by w.started_at
 $$;
 comment on function media_worker.worker_figures() is 'The figures of the view worker_status.';
+
+create or replace function media_worker.trigger_problems()
+returns table (relation text, trigger text, problem text)
+language sql stable security definer set search_path = ''
+as $$
+    with wanted (relation, name) as (
+        select d.relation, d.identity from media_worker.defined_objects as d where d.kind = 'trigger'
+        union
+        select k.work_table::text, t.name
+        from media_worker.work_kinds as k, unnest(array['zz_media_worker_work_row',
+            'zz_media_worker_wake_insert', 'zz_media_worker_wake_update']) as t (name)
+    )
+    select w.relation, w.name, case when t.oid is null then 'missing' else 'disabled' end
+    from wanted as w
+    left join pg_catalog.pg_trigger as t on t.tgrelid = to_regclass(w.relation)
+        and quote_ident(t.tgname) = w.name and t.tgparentid = 0
+    where t.oid is null or t.tgenabled in ('D', 'R')
+    order by w.relation, w.name
+$$;
+comment on function media_worker.trigger_problems() is
+    'Triggers of ours that are missing or disabled, with the table that they belong to.';

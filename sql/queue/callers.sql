@@ -27,9 +27,9 @@ comment on function media_worker.is_trusted_caller() is
     'Whether the session''s role (not the function''s owner) is the service, a worker or the owner: they see all rows, others their own.';
 
 create or replace function media_worker.utc(moment timestamptz) returns timestamptz
-language sql immutable as 'select moment';
+language sql immutable return moment;
 create or replace function media_worker.utc(moment timestamp) returns timestamptz
-language sql immutable as $$ select moment at time zone 'UTC' $$;
+language sql immutable return moment at time zone 'UTC';
 comment on function media_worker.utc(timestamptz) is 'A time as it is.';
 comment on function media_worker.utc(timestamp) is
     'A time without zone is UTC: some applications'' tables have such columns.';

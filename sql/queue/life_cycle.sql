@@ -1,4 +1,4 @@
--- The life of a work row: claim, finish, reschedule, release, wait for a service.
+-- The life of a work row: claim, finish, reschedule; and what is asked about it meanwhile.
 -- Each writes in sets, and only where the row still carries the run's token.
 
 create or replace function media_worker.kind(name text) returns media_worker.work_kinds
@@ -23,7 +23,12 @@ as $$
 declare
     k media_worker.work_kinds := media_worker.kind(claim.kind);
 begin
-    if media_worker.is_paused(k.queue) then
+    -- a pause that is being ended by an open transaction counts no more: resume_queue() may have
+    -- looked at the queue already
+    perform from media_worker.paused_queues as p
+    where p.queue = k.queue and (p.until is null or p.until > clock_timestamp())
+    for key share skip locked;
+    if found then
         return;
     end if;
     if exists (select from media_worker.outages) then
@@ -44,13 +49,15 @@ begin
         )
         select c.id, c.attempts, c.crashes, false from claimed as c
         union all
-        select t.id, t.attempts, t.crashes, true from %1$s as t
-        where t.id = any ($1) and t.runnable and t.id not in (select c.id from claimed as c)
+        -- with the token already: the answer to this very call was lost once
+        select t.id, t.attempts, t.crashes, t.claim is null from %1$s as t
+        where t.id = any ($1) and (t.runnable or t.claim = $2)
+            and t.id not in (select c.id from claimed as c)
     $sql$, k.work_table) using ids, token, worker;
 end
 $$;
 comment on function media_worker.claim(text, uuid[], uuid, uuid) is
-    'Takes the runnable rows among the ids. Returns those taken, and as held those that somebody''s open transaction locks: they are to be tried again. Nothing while the queue is paused.';
+    'Takes the runnable rows among the ids. Returns those taken, and as held those that somebody''s open transaction locks: they are to be tried again. Nothing while the queue is paused. May be repeated with the same token.';
 
 create or replace function media_worker.finish(
     kind text, token uuid, ids uuid[], status text, messages text[], reached_service boolean default false
@@ -68,11 +75,13 @@ begin
     execute format($sql$
         update %s as t
         set status = case when t.status = 'processing' then $3 else t.status end,
-            error_message = case when t.status = 'processing' then given.message end,
+            error_message = case t.status when 'processing' then given.message
+                                          when 'pending' then null else t.error_message end,
             completed_at = case t.status when 'processing' then clock_timestamp()
                                          when 'pending' then null else t.completed_at end,
             attempts = case when t.status = 'pending' then 0 else t.attempts end,
-            next_attempt_at = null, claim = null, claimed_by = null, crashes = 0, parked = false,
+            next_attempt_at = case when t.status = 'pending' then t.next_attempt_at end,
+            claim = null, claimed_by = null, crashes = 0, crashes_alone = 0, parked = false,
             updated_at = clock_timestamp()
         from unnest($2, $4) as given(id, message)
         where t.id = given.id and t.claim = $1
@@ -96,10 +105,12 @@ begin
     execute format($sql$
         update %s as t
         set status = case when t.status = 'processing' then 'pending' else t.status end,
-            next_attempt_at = case when t.status = 'processing'
-                then clock_timestamp() + make_interval(secs => given.delay) end,
-            error_message = case when t.status = 'processing'
-                then coalesce(given.message, t.error_message) end,
+            next_attempt_at = case t.status
+                when 'processing' then clock_timestamp() + make_interval(secs => given.delay)
+                when 'pending' then t.next_attempt_at end,
+            error_message = case t.status
+                when 'processing' then coalesce(given.message, t.error_message)
+                when 'pending' then null else t.error_message end,
             attempts = case when t.status = 'pending' then 0
                 when $5 then t.attempts else greatest(t.attempts - 1, 0) end,
             claim = null, claimed_by = null, parked = false, updated_at = clock_timestamp()
@@ -112,110 +123,6 @@ end
 $$;
 comment on function media_worker.reschedule(text, uuid, uuid[], double precision[], text[], boolean) is
     'Gives claimed rows back, to be tried again after a delay in seconds each (null: at once); counted: the try counts. A row that was asked for again during the run becomes runnable at once.';
-
-create or replace function media_worker.wait_for_service(
-    kind text, token uuid, ids uuid[], service text, message text, probe_delays double precision[]
-) returns integer
-language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
-as $$
-declare
-    k media_worker.work_kinds := media_worker.kind(wait_for_service.kind);
-    probe_at timestamptz;
-    touched integer;
-begin
-    insert into media_worker.outages as o (service, next_probe_at, message)
-    values (wait_for_service.service,
-            clock_timestamp() + make_interval(secs => media_worker.probe_delay(probe_delays, 0)),
-            wait_for_service.message)
-    on conflict on constraint outages_pkey do update
-    set message = excluded.message,
-        next_probe_at = clock_timestamp()
-            + make_interval(secs => media_worker.probe_delay(probe_delays, o.probes))
-    returning o.next_probe_at into probe_at;
-    execute format($sql$
-        update %s as t
-        set status = case when t.status = 'processing' then 'pending' else t.status end,
-            parked = true, next_attempt_at = $3, error_message = $4,
-            attempts = greatest(t.attempts - 1, 0),
-            claim = null, claimed_by = null, updated_at = clock_timestamp()
-        where t.id = any ($2) and t.claim = $1
-    $sql$, k.work_table) using token, ids, probe_at, message;
-    get diagnostics touched = row_count;
-    return touched;
-end
-$$;
-comment on function media_worker.wait_for_service(text, uuid, uuid[], text, text, double precision[]) is
-    'A service of the team''s own is out of order: claimed rows wait for it, and the try does not count. probe_delays: seconds to the first, second, … probe; never more than a minute.';
-
-create or replace function media_worker.probe_delay(delays double precision[], probes integer)
-returns double precision
-language sql immutable set search_path = ''
-as $$
-    select least(60.0, delays[least(probes + 1, cardinality(delays))])
-$$;
-comment on function media_worker.probe_delay(double precision[], integer) is
-    'Seconds until an outage is probed again after that many probes.';
-
-create or replace function media_worker.park(k media_worker.work_kinds, ids uuid[]) returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-    services text[];
-    probing text[];
-begin
-    execute format($sql$
-        select array_agg(distinct t.service) from %s as t
-        join media_worker.outages as o on o.service = t.service
-        where t.id = any ($1) and t.runnable
-    $sql$, k.work_table) into services using ids;
-    if services is null then
-        return;
-    end if;
-    with due as (
-        update media_worker.outages as o
-        set probes = o.probes + 1, next_probe_at = clock_timestamp() + interval '1 minute'
-        where o.service = any (services) and o.next_probe_at <= clock_timestamp()
-        returning o.service
-    )
-    select coalesce(array_agg(due.service), '{}') into probing from due;
-    execute format($sql$
-        with candidate as (
-            select t.id, o.next_probe_at,
-                t.service = any ($2)
-                    and t.id = first_value(t.id) over (partition by t.service order by t.due_by, t.id)
-                    as is_probe
-            from %1$s as t join media_worker.outages as o on o.service = t.service
-            where t.id = any ($1) and t.runnable
-        ), free as (
-            select t.id from %1$s as t
-            where t.id in (select c.id from candidate as c where not c.is_probe)
-            order by t.id
-            for no key update skip locked
-        )
-        update %1$s as t
-        set parked = true, next_attempt_at = c.next_probe_at, updated_at = clock_timestamp()
-        from candidate as c
-        where t.id = c.id and t.id in (select free.id from free) and t.runnable
-    $sql$, k.work_table) using ids, probing;
-end
-$$;
-comment on function media_worker.park(media_worker.work_kinds, uuid[]) is
-    'Makes runnable rows wait whose service is out of order, but for one that probes it when a probe is due.';
-
-create or replace function media_worker.end_outages_of(k media_worker.work_kinds, ids uuid[])
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-    services text[];
-begin
-    execute format('select array_agg(distinct t.service) from %s as t where t.id = any ($1)',
-                   k.work_table) into services using ids;
-    delete from media_worker.outages as o where o.service = any (services);
-end
-$$;
-comment on function media_worker.end_outages_of(media_worker.work_kinds, uuid[]) is
-    'The services of these rows have answered: their outages are over. media_worker.promote() wakes what waited.';
 
 create or replace function media_worker.holds(kind text, id uuid, token uuid) returns boolean
 language plpgsql stable security definer set search_path = ''
@@ -235,24 +142,31 @@ $$;
 comment on function media_worker.holds(text, uuid, uuid) is
     'Whether the run with this token still has the row. Asked right before a write that storage cannot fence.';
 
-create or replace function media_worker.count_child_crash(
-    kind text, token uuid, id uuid, limit_ integer default 3
-) returns boolean
+create or replace function media_worker.died_alone(kind text, token uuid, id uuid) returns boolean
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
 declare
-    k media_worker.work_kinds := media_worker.kind(count_child_crash.kind);
-    crashes integer;
+    k media_worker.work_kinds := media_worker.kind(died_alone.kind);
+    deaths record;
 begin
     execute format($sql$
-        update %s as t set crashes = t.crashes + 1, updated_at = clock_timestamp()
-        where t.id = $1 and t.claim = $2 returning t.crashes
-    $sql$, k.work_table) into crashes using id, token;
-    return coalesce(crashes >= limit_, false);
+        update %s as t
+        set crashes = t.crashes + 1, crashes_alone = t.crashes_alone + 1,
+            updated_at = clock_timestamp()
+        where t.id = $1 and t.claim = $2 returning t.crashes, t.crashes_alone as alone
+    $sql$, k.work_table) into deaths using id, token;
+    perform media_worker.lose_objects(token);
+    if deaths.alone >= 3 then
+        return true;
+    end if;
+    perform media_worker.reschedule(kind, token, array[id],
+        array[extract(epoch from media_worker.after_crashes(deaths.crashes))::double precision],
+        array['its process died: see the worker''s log'], false);
+    return false;
 end
 $$;
-comment on function media_worker.count_child_crash(text, uuid, uuid, integer) is
-    'The process that ran this row alone died under a living worker; true when that was once too often.';
+comment on function media_worker.died_alone(text, uuid, uuid) is
+    'The process that ran this row alone died under a living worker: the row is tried again later. True when that was once too often: the row is still claimed then, and is to be failed.';
 
 create or replace function media_worker.wake_held(kind text, ids uuid[]) returns setof uuid
 language plpgsql security definer set search_path = ''
@@ -281,6 +195,25 @@ end
 $$;
 comment on function media_worker.wake_held(text, uuid[]) is
     'Queues those of the runnable rows that no open transaction holds any more; returns the others.';
+
+create or replace function media_worker.requeue(kind text, ids uuid[]) returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    k media_worker.work_kinds := media_worker.kind(requeue.kind);
+    waiting uuid[];
+    due_bys timestamptz[];
+begin
+    execute format('select array_agg(t.id), array_agg(t.due_by) from %s as t
+                    where t.id = any ($1) and t.runnable', k.work_table)
+    into waiting, due_bys using ids;
+    if waiting is not null then
+        perform media_worker.wake(k.queue, k.task, waiting, due_bys, k.ids_per_job);
+    end if;
+end
+$$;
+comment on function media_worker.requeue(text, uuid[]) is
+    'Queues those of the rows that are runnable, held by somebody or not: a worker stops that had taken their job.';
 
 create or replace function media_worker.count_runnable(kinds text[]) returns bigint
 language plpgsql stable security definer set search_path = ''

@@ -8,71 +8,6 @@ as $$ select pg_try_advisory_xact_lock(hashtext('media_worker'), hashtext(duty))
 comment on function media_worker.lead(text) is
     'True for the one session that may do this duty until its transaction ends.';
 
-create or replace function media_worker.rescue() returns integer
-language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
-as $$
-declare
-    k media_worker.work_kinds;
-    touched integer;
-    total integer := 0;
-begin
-    if not media_worker.lead('rescue') then
-        return 0;
-    end if;
-    for k in select * from media_worker.work_kinds order by kind loop
-        begin
-            execute format($sql$
-                with lost as (
-                    select t.id, w.stopped_at is not null as in_order
-                    from %1$s as t left join media_worker.workers as w on w.worker_id = t.claimed_by
-                    where t.claim is not null
-                        and (w.worker_id is null or not media_worker.is_alive(w))
-                    order by t.id limit 1000
-                    for no key update of t skip locked
-                )
-                update %1$s as t
-                set status = case when t.status = 'processing' then 'pending' else t.status end,
-                    attempts = case when t.status = 'processing' then greatest(t.attempts - 1, 0)
-                        else t.attempts end,
-                    crashes = t.crashes + (not lost.in_order)::integer,
-                    next_attempt_at = case when t.status = 'processing' and not lost.in_order
-                        then media_worker.after_crashes(t.crashes + 1) end,
-                    claim = null, claimed_by = null, updated_at = clock_timestamp()
-                from lost where t.id = lost.id
-            $sql$, k.work_table);
-            get diagnostics touched = row_count;
-            total := total + touched;
-            -- nobody but a worker can do what 'processing' says
-            execute format($sql$
-                update %1$s as t set status = 'pending', updated_at = clock_timestamp()
-                where t.id in (
-                    select s.id from %1$s as s
-                    where s.status = 'processing' and s.claim is null
-                    limit 1000 for no key update skip locked)
-            $sql$, k.work_table);
-        exception when others then
-            raise warning 'rescue of % failed: %', k.kind, sqlerrm;
-        end;
-    end loop;
-    perform media_worker.return_lost_jobs(media_worker.lease());
-    delete from media_worker.workers as w
-    where w.worker_id in (
-        select old.worker_id from media_worker.workers as old
-        where old.last_heartbeat_at < now() - interval '1 hour' for update skip locked);
-    return total;
-end
-$$;
-comment on function media_worker.rescue() is
-    'Frees what dead workers hold and returns the number of rows. The try does not count; it is remembered as a crash, and from the second one on the row waits before it is run again.';
-
-create or replace function media_worker.after_crashes(crashes integer) returns timestamptz
-language sql volatile set search_path = ''
-as $$
-    select clock_timestamp() + (array['10 s', '60 s', '300 s']::interval[])[least(crashes - 1, 3)]
-$$;
-comment on function media_worker.after_crashes(integer) is
-    'When a row is run again after so many crashes: at once (null) after the first, then ever later.';
-
 create or replace function media_worker.promote(kinds text[] default null) returns integer
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
@@ -160,28 +95,33 @@ $$;
 comment on function media_worker.reconcile(text[]) is
     'Wakes runnable rows that no job names (restored backup, truncated queue, resumed queue) and returns their number. Also ends pauses whose time is over.';
 
-create or replace function media_worker.wake_forgotten(k media_worker.work_kinds) returns integer
+create or replace function media_worker.wake_forgotten(
+    k media_worker.work_kinds, resumed boolean default false
+) returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
     ids uuid[];
     due_bys timestamptz[];
 begin
-    -- a job that was taken long ago and whose row is runnable all the same will not come back
+    -- A job that was taken long ago and whose row is runnable all the same will not come back; nor
+    -- will one that was taken during a pause. What an open transaction holds would only be held
+    -- again; but whoever ends a pause leaves no lock behind.
     execute format($sql$
         with queued as materialized (
             select q.id from media_worker.queued_ids($1, false) as q(id)
         ), taken as materialized (
-            select q.id from media_worker.queued_ids($1, true) as q(id)
+            select q.id from media_worker.queued_ids($1, true) as q(id) where not $2
         ), forgotten as (
             select t.id, t.due_by from %s as t
             where t.runnable and not exists (select from queued where queued.id = t.id)
                 and (t.updated_at < clock_timestamp() - interval '2 minutes'
                      or not exists (select from taken where taken.id = t.id))
-            limit 10000
+            order by t.due_by, t.id limit 10000 %s
         )
         select array_agg(f.id), array_agg(f.due_by) from forgotten as f
-    $sql$, k.work_table) into ids, due_bys using k.task;
+    $sql$, k.work_table, case when resumed then '' else 'for no key update of t skip locked' end)
+    into ids, due_bys using k.task, resumed;
     if ids is null then
         return 0;
     end if;
@@ -189,8 +129,8 @@ begin
     return cardinality(ids);
 end
 $$;
-comment on function media_worker.wake_forgotten(media_worker.work_kinds) is
-    'Queues up to 10,000 runnable rows of a kind that no job names; returns their number.';
+comment on function media_worker.wake_forgotten(media_worker.work_kinds, boolean) is
+    'Queues up to 10,000 runnable rows of a kind that no job names; returns their number. resumed: a pause has just ended.';
 
 create or replace function media_worker.forget_work(older_than interval) returns integer
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'

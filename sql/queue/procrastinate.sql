@@ -9,18 +9,17 @@ as $$
     select procrastinate_defer_jobs_v1(array_agg(
         row(queue, task, chunk.priority, null, null,
             jsonb_build_object('ids', chunk.ids), null)::procrastinate_job_to_defer_v1
-        order by chunk.priority desc, chunk.number))
+        order by chunk.number))
     from (
-        select (row_number - 1) / ids_per_job as number,
-            jsonb_agg(piece.id) as ids,
-            max(media_worker.priority(piece.due_by)) as priority
+        select (place - 1) / ids_per_job as number, jsonb_agg(piece.id order by place) as ids,
+            media_worker.priority(min(piece.due_by)) as priority
         from (
-            select id, due_by, row_number() over (order by coalesce(due_by, now()), id)
+            select id, coalesce(due_by, now()) as due_by,
+                row_number() over (order by coalesce(due_by, now()), id) as place
             from unnest(ids, due_bys) as given(id, due_by)
         ) as piece
         group by 1
     ) as chunk
-    where chunk.ids is not null
 $$;
 comment on function media_worker.wake(text, text, uuid[], timestamptz[], integer) is
     'Puts jobs for work rows into the queue, nearest due_by first. Called by triggers for rows that have just become runnable, and by the reconciler.';

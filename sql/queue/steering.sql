@@ -45,7 +45,7 @@ as $$
 begin
     perform media_worker.check_queue(queue);
     delete from media_worker.paused_queues as p where p.queue = resume_queue.queue;
-    perform media_worker.wake_forgotten(k)
+    perform media_worker.wake_forgotten(k, true)
     from media_worker.work_kinds as k where k.queue = resume_queue.queue;
 end
 $$;

@@ -59,37 +59,64 @@ language plpgsql set search_path = ''
 as $$
 begin
     new.updated_at := clock_timestamp();
-    if new.status = 'processing' and new.claim is null then
+    if new.status = old.status then
+        return new;
+    elsif new.status = 'processing' and new.claim is null then
         raise exception 'status processing is set by workers only'
-            using hint = 'Set it to pending to have the work done.';
-    elsif new.status = 'pending' and old.status in ('completed', 'failed') then
+            using errcode = 'invalid_parameter_value',
+                  hint = 'Set it to pending to have the work done.';
+    elsif new.status in ('completed', 'failed') then
+        new.completed_at := clock_timestamp();
+        new.next_attempt_at := null;
+        new.parked := false;
+    elsif old.status in ('completed', 'failed') then
         new.attempts := 0;
         new.crashes := 0;
+        new.crashes_alone := 0;
         new.parked := false;
         new.error_message := null;
-        new.started_at := null;
+        new.started_at := case when new.claim is not null then new.started_at end;
         new.completed_at := null;
-        if new.next_attempt_at is not distinct from old.next_attempt_at then
-            new.next_attempt_at := null;
-        end if;
-    elsif new.status in ('completed', 'failed') and old.status not in ('completed', 'failed') then
-        new.completed_at := clock_timestamp();
     end if;
     return new;
 end
 $$;
 comment on function media_worker.tg_work_row__before_update() is
-    'What anybody''s UPDATE of a status means: pending again starts anew. Not for the kernel''s own statements, which set updated_at.';
+    'What anybody''s UPDATE of a status means: pending again starts anew.';
+
+create or replace function media_worker.tg_work_row__asked_again() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+    new.next_attempt_at := null;
+    new.attempts := 0;
+    new.parked := false;
+    new.error_message := null;
+    return new;
+end
+$$;
+comment on function media_worker.tg_work_row__asked_again() is
+    'SET status = ''pending'' on a row that waits for its next try: it is tried now.';
 
 create or replace function media_worker.attach_work_table(work_table regclass) returns void
 language plpgsql set search_path = ''
 as $$
 begin
+    -- the kernel's own life cycle always changes the claim; it is spared the call
     execute format($sql$
         create or replace trigger zz_media_worker_work_row before update on %s
         for each row
-        when (new.updated_at is not distinct from old.updated_at)
+        when (new.claim is not distinct from old.claim
+            and (new.status <> old.status or new.updated_at = old.updated_at))
         execute function media_worker.tg_work_row__before_update()
+    $sql$, work_table);
+    execute format($sql$
+        create or replace trigger zz_media_worker_asked_again before update of status on %s
+        for each row
+        when (old.status = 'pending' and new.status = 'pending'
+            and old.claim is null and new.claim is null
+            and new.next_attempt_at = old.next_attempt_at)
+        execute function media_worker.tg_work_row__asked_again()
     $sql$, work_table);
     execute format($sql$
         create or replace trigger zz_media_worker_wake_insert after insert on %s

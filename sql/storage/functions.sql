@@ -13,10 +13,11 @@ begin
         (service, bucket, object_key, owner_table, owner_id, role, source_hash, claim, claimed_by)
     values (service, bucket, object_key, owner_table, owner_id, role, source_hash, token, worker)
     on conflict on constraint objects_one_row_per_key do update
-    set claim = excluded.claim, claimed_by = excluded.claimed_by, doomed = false,
+    set claim = excluded.claim, claimed_by = excluded.claimed_by,
         owner_table = excluded.owner_table, owner_id = excluded.owner_id, role = excluded.role,
         state = case when o.state = 'intent' then 'intent' else 'suspect' end,
-        recheck_at = case when o.claim is not null then media_worker.recheck_time() else o.recheck_at end,
+        recheck_at = case when o.claim <> excluded.claim
+            then greatest(o.recheck_at, media_worker.recheck_time()) else o.recheck_at end,
         updated_at = clock_timestamp()
     where o.claim is null or o.claim = excluded.claim
         or not exists (select from media_worker.workers as w
@@ -44,7 +45,8 @@ language plpgsql security definer set search_path = '' set lock_timeout = '300ms
 as $$
 begin
     update media_worker.objects as o
-    set state = 'live', claim = null, claimed_by = null, source_hash = confirm_object.source_hash,
+    set state = 'live', claim = null, claimed_by = null, doomed = false,
+        source_hash = confirm_object.source_hash,
         bytes = confirm_object.bytes, sha256 = confirm_object.sha256, etag = confirm_object.etag,
         content_type = confirm_object.content_type, updated_at = clock_timestamp()
     where o.service = confirm_object.service and o.bucket = confirm_object.bucket
@@ -53,7 +55,7 @@ begin
 end
 $$;
 comment on function media_worker.confirm_object(text, text, text, uuid, text, bigint, text, text, text) is
-    'The object is there and verified. False: another run has taken the key over.';
+    'The object is there and verified, and wanted: a deletion that was queued before is dropped. False: another run has taken the key over.';
 
 create or replace function media_worker.abandon_object(
     service text, bucket text, object_key text, token uuid, untouched boolean
@@ -70,7 +72,7 @@ begin
         state = case when untouched and o.state = 'suspect' and o.recheck_at is null then 'live'
             else o.state end,
         recheck_at = case when untouched then o.recheck_at
-            else least(o.recheck_at, clock_timestamp() + interval '5 minutes') end,
+            else greatest(o.recheck_at, clock_timestamp() + interval '5 minutes') end,
         updated_at = clock_timestamp()
     where o.service = abandon_object.service and o.bucket = abandon_object.bucket
         and o.object_key = abandon_object.object_key and o.claim = token;
@@ -78,6 +80,18 @@ end
 $$;
 comment on function media_worker.abandon_object(text, text, text, uuid, boolean) is
     'An upload was given up. untouched: nothing of it can have become visible; else the object is looked at again.';
+
+create or replace function media_worker.lose_objects(token uuid) returns void
+language sql security definer set search_path = '' set lock_timeout = '300ms'
+as $$
+    update media_worker.objects as o
+    set claim = null, claimed_by = null,
+        recheck_at = greatest(o.recheck_at, media_worker.recheck_time()),
+        updated_at = clock_timestamp()
+    where o.claim = token
+$$;
+comment on function media_worker.lose_objects(uuid) is
+    'The run with this token died while its worker lives on: its claims are free, and what it had under way is looked at later.';
 
 create or replace function media_worker.doom_objects(
     owner_table text, owner_ids text[], reason text, except_keys text[] default '{}',
@@ -110,3 +124,59 @@ end
 $$;
 comment on function media_worker.doom_objects(text, text[], text, text[], text[]) is
     'Queues the deletion of the owners'' objects, once each: all, or those of some roles that have another key. Returns the number queued.';
+
+-- A second look at what a lost run may have touched. Like every other effect it takes a claim.
+
+create or replace function media_worker.begin_recheck(token uuid, worker uuid)
+returns table (id bigint, bucket text, object_key text, bytes bigint, etag text, state text)
+language sql security definer set search_path = '' set lock_timeout = '300ms'
+as $$
+    with due as (
+        select o.id from media_worker.objects as o
+        where o.service = 'storage'
+            and (o.recheck_at <= clock_timestamp()
+                 or (o.claim is not null and o.updated_at <= clock_timestamp() - interval '65 minutes'))
+            and (o.claim is null or not exists (
+                select from media_worker.workers as w
+                where w.worker_id = o.claimed_by and media_worker.is_alive(w)))
+        order by o.recheck_at limit 1
+        for no key update skip locked
+    )
+    update media_worker.objects as o
+    set claim = token, claimed_by = worker,
+        recheck_at = coalesce(o.recheck_at, clock_timestamp()), updated_at = clock_timestamp()
+    from due where o.id = due.id
+    returning o.id, o.bucket, o.object_key, o.bytes, o.etag, o.state
+$$;
+comment on function media_worker.begin_recheck(uuid, uuid) is
+    'Claims an object that a lost run may have touched, once nothing of that run can be under way any more; no row when there is none.';
+
+create or replace function media_worker.end_recheck(object_id bigint, token uuid, seen text)
+returns text
+language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
+as $$
+declare
+    o media_worker.objects;
+begin
+    update media_worker.objects as x
+    set claim = null, claimed_by = null, updated_at = clock_timestamp(),
+        recheck_at = case when seen = 'unknown' then clock_timestamp() + interval '1 minute' end,
+        state = case when seen = 'same' then 'live' when seen = 'other' then 'intent' else x.state end
+    where x.id = object_id and x.claim = token
+    returning * into o;
+    if o.id is null then
+        return 'taken over';
+    elsif seen = 'unknown' then
+        return 'put off';
+    elsif seen = 'same' then
+        return 'verified';
+    elsif o.doomed then
+        return 'waits for its deletion';
+    elsif seen = 'absent' then
+        delete from media_worker.objects as x where x.id = o.id;
+    end if;
+    return media_worker.archive_mend(o, seen = 'other');
+end
+$$;
+comment on function media_worker.end_recheck(bigint, uuid, text) is
+    'What the look has shown: same (as the ledger says), other (bytes), absent, or unknown (the storage does not answer). A track that counts on the object is archived again; an object that none counts on is deleted.';

@@ -331,3 +331,17 @@ def test_a_function_is_checked_with_its_own_search_path(url: str, tree: Tree) ->
     )
     tree.migrate(url)
     assert value(url, "select public.jobs()") == 0
+
+
+def test_what_goes_without_a_transaction_comes_last(url: str, tree: Tree) -> None:
+    tree.write("migrations/0001_work.sql", WORK)
+    tree.write(
+        "migrations/0002_index.sql",
+        "-- outside a transaction\ncreate index concurrently work_name on public.work (name);\n",
+    )
+    tree.write("migrations/0003_more.sql", "create table public.more ();")
+    tree.write("queue/functions.sql", SHOUT)
+    kinds = [step.kind for step in tree.migrate(url).steps]
+    assert kinds[-4:] == ["migration", "migration", "repeatable", "migration"]
+    assert not rows(url, "select from pg_index where not indisvalid")
+    assert tree.migrator(url).check().up_to_date

@@ -2,68 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
-from tests.db.trees import Tree, run, snapshot, value
-from tests.support.databases import changed_url
-from tests.support.wait import wait_until
+from tests.db.trees import Tree, run, value
 from worker.db.plan import MigrationRefused
 from worker.db.sqlfiles import procrastinate_schema
-
-PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
 
 
 def problems(url: str, tree: Tree) -> str:
     with pytest.raises(MigrationRefused) as refused:
         tree.migrate(url)
     return "\n".join(refused.value.problems)
-
-
-@pytest.fixture
-def pooled(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same database behind a transaction pooler."""
-    if PGBOUNCER is None:
-        pytest.skip("pgbouncer is not installed")
-    home = tmp_path_factory.mktemp("bouncer")
-    server = conninfo_to_dict(url)
-    port = 16432
-    (home / "users").write_text('"postgres" ""\n')
-    (home / "bouncer.ini").write_text(f"""
-        [databases]
-        * = host={server["host"]} port={server["port"]} user=postgres
-        [pgbouncer]
-        listen_addr =
-        unix_socket_dir = {home}
-        listen_port = {port}
-        auth_type = any
-        auth_file = {home}/users
-        pool_mode = transaction
-    """)
-    for path in (home, home.parent, home.parent.parent):
-        path.chmod(0o755)
-    home.chmod(0o777)
-    options = ["-u", "nobody"] if Path("/proc/self").stat().st_uid == 0 else []
-    process = subprocess.Popen(
-        [PGBOUNCER, "-q", *options, str(home / "bouncer.ini")], stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until(lambda: (home / f".s.PGSQL.{port}").exists(), message="the pooler")
-        yield changed_url(url, host=str(home), port=port)
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def test_a_transaction_pooler_is_refused(pooled: str, url: str, tree: Tree) -> None:
-    before = snapshot(url)
-    assert "set DATABASE_URL to a direct connection" in problems(pooled, tree)
-    assert snapshot(url) == before
 
 
 @pytest.mark.parametrize("schema", ["media_worker", "procrastinate"])

@@ -13,9 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.storage.helpers import store_on
 from tests.storage.s3_standin import S3StandIn
 from tests.storage.sources import KIB, MemorySource
 from tests.support.buckets import S3ForTests
+from tests.support.strict_bucket import StrictBucket
+from tests.support.strict_s3 import StrictS3
 from worker.storage import ObjectStore, StorageTarget, Stored, Transfer
 from worker.storage.client import make_client
 
@@ -87,6 +90,50 @@ def client(s3: S3ForTests) -> Iterator[Any]:
 def bucket(s3: S3ForTests, client: Any) -> ObjectStore:
     """A fresh bucket of the full server."""
     return ObjectStore(target_at(s3.endpoint, s3.fresh_bucket()), client=client)
+
+
+@pytest.fixture(scope="session")
+def strict_server() -> Iterator[StrictS3]:
+    with StrictS3() as server:
+        yield server
+
+
+@pytest.fixture
+def strict(strict_server: StrictS3) -> Iterator[StrictS3]:
+    """The strict server, with an empty journal. Nobody may make it wait for an interim answer."""
+    strict_server.reset()
+    yield strict_server
+    assert [seen.path for seen in strict_server.journal if "expect" in seen.headers] == []
+
+
+@pytest.fixture(scope="session")
+def clients() -> Iterator[dict[str, Any]]:
+    """One for each server, since making one takes its time."""
+    made: dict[str, Any] = {}
+    yield made
+    for client in made.values():
+        client.close()
+
+
+@pytest.fixture
+def strict_store(strict: StrictS3, clients: dict[str, Any]) -> ObjectStore:
+    """A fresh bucket of the strict server."""
+    return store_on(strict, clients)
+
+
+@pytest.fixture
+def strict_env(strict: StrictS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StrictS3:
+    """The strict server as R2, by the environment's variables, with the bucket `media`."""
+    strict.buckets["media"] = StrictBucket()
+    for name, value in {
+        "R2_ENDPOINT": strict.endpoint,
+        "R2_ACCESS_KEY_ID": strict.access_key_id,
+        "R2_SECRET_ACCESS_KEY": strict.secret_access_key,
+        "R2_BUCKET_NAME": "media",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return strict
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A transaction pooler in front of PostgreSQL."""
+"""A pooler in front of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ listen_port = {listen}
 unix_socket_dir =
 auth_type = trust
 auth_file = {users}
-pool_mode = transaction
+pool_mode = {mode}
+{more}
 """
 
 
 @contextmanager
-def pgbouncer(url: str, directory: Path) -> Iterator[str]:
-    """The URL of the same database through PgBouncer in transaction mode."""
+def pgbouncer(
+    url: str, directory: Path, *, mode: str = "transaction", more: str = ""
+) -> Iterator[str]:
+    """The URL of the same database through PgBouncer; `more` are lines of its configuration."""
     target = conninfo_to_dict(url)
     listen = _free_port()
     users = directory / "users.txt"
@@ -39,7 +42,12 @@ def pgbouncer(url: str, directory: Path) -> Iterator[str]:
     configuration = directory / "pgbouncer.ini"
     configuration.write_text(
         CONFIGURATION.format(
-            host=target["host"], port=target.get("port", 5432), listen=listen, users=users
+            host=target["host"],
+            port=target.get("port", 5432),
+            listen=listen,
+            users=users,
+            mode=mode,
+            more=more,
         )
     )
     with _running(configuration, listen):

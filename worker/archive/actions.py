@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from worker.archive.model import ROLES, FileRole, Harvest, KnownObject, StoredFile, Track
-from worker.errors import Busy, ClaimLost, Permanent, Pointless, Temporary
+from worker.errors import Busy, ClaimLost, Outage, Permanent, Pointless, Temporary
 from worker.queue.model import Again, Claimed, Failed, Outcome, Recorded
 from worker.retry import next_delay
 
@@ -27,8 +27,8 @@ class Library(Protocol):
         sources: Mapping[FileRole, str],
         files: Mapping[FileRole, StoredFile],
         missing: Sequence[str],
-        retry_delay: float | None = None,
         message: str | None = None,
+        ends: bool = True,
     ) -> str: ...
 
 
@@ -36,7 +36,7 @@ class Vault(Protocol):
     """The team's storage."""
 
     def holds(self, url: str) -> bool: ...
-    def known(self, known: KnownObject) -> StoredFile: ...
+    def known(self, known: KnownObject) -> StoredFile | None: ...
     async def save(self, work: Claimed, track: Track, role: FileRole, url: str) -> StoredFile: ...
 
 
@@ -75,8 +75,14 @@ class ArchiveTrack:
             return self._audio_failed(track, error)
         except Permanent as error:
             return Failed(f"{EXPIRED}: {error}" if track.expired else str(error))
-        harvest = await self._harvest(fetch, audio)
-        return await self._record(work, track, harvest)
+        harvest = Harvest(files={"audio": audio})
+        try:
+            await self._complete(harvest, fetch)
+        except (Outage, Busy):
+            # the audio alone makes it archived; the rest waits for the storage
+            await self._record(work, track, harvest, ends=False)
+            raise
+        return await self._end(work, track, harvest)
 
     def _audio_failed(self, track: Track, error: Temporary) -> Outcome:
         delay = self._next_delay(track, error.retry_after)
@@ -84,8 +90,7 @@ class ArchiveTrack:
             return Failed(f"{EXPIRED}: {error}")
         return Again(str(error), delay)
 
-    async def _harvest(self, fetch: _Fetch, audio: StoredFile) -> Harvest:
-        harvest = Harvest(files={"audio": audio})
+    async def _complete(self, harvest: Harvest, fetch: _Fetch) -> None:
         for role in ROLES[1:]:
             if role not in fetch.track.sources:
                 continue
@@ -96,25 +101,29 @@ class ArchiveTrack:
             except Temporary as error:
                 harvest.waiting[role] = str(error)
                 harvest.retry_after = max(harvest.retry_after or 0.0, error.retry_after or 0.0)
-        return harvest
 
-    async def _record(self, work: Claimed, track: Track, harvest: Harvest) -> Outcome:
+    async def _end(self, work: Claimed, track: Track, harvest: Harvest) -> Outcome:
         delay = self._next_delay(track, harvest.retry_after) if harvest.waiting else None
-        if delay is None:
-            harvest.missing.extend(harvest.waiting)
+        if delay is not None:
+            await self._record(work, track, harvest, ends=False)
+            return Again(harvest.complaint, delay)
+        harvest.missing.extend(harvest.waiting)
+        await self._record(work, track, harvest, ends=True)
+        return Recorded()
+
+    async def _record(self, work: Claimed, track: Track, harvest: Harvest, *, ends: bool) -> None:
         said = await self._library.record(
             work,
             sources=track.sources,
             files=harvest.files,
             missing=harvest.missing,
-            retry_delay=delay,
-            message="; ".join(harvest.waiting.values()) or None,
+            message=harvest.complaint or None,
+            ends=ends,
         )
         if said.startswith("lost"):
             raise Busy("a stored file was deleted or replaced meanwhile")
         if said == "claim lost":
             raise ClaimLost("another run has taken the job over")
-        return Recorded("pending" if delay is not None else "completed")
 
     def _next_delay(self, track: Track, retry_after: float | None) -> float | None:
         if not track.expired:
@@ -151,6 +160,8 @@ class _Fetch:
         known = self._verified(role)
         if known is not None:
             return known
+        if role == "audio" and self.track.stored_audio is not None:
+            return StoredFile(url=self.track.stored_audio)
         try:
             return await self._vault.save(self._work, self.track, role, url)
         except Permanent as error:
@@ -164,9 +175,9 @@ class _Fetch:
         if self.track.forced:
             return None
         for known in self.track.objects:
-            if known.role == role and known.current:
-                seconds = self.track.seconds_before.get(role)
-                return replace(self._vault.known(known), seconds=seconds)
+            stored = self._vault.known(known) if known.role == role and known.current else None
+            if stored is not None:
+                return replace(stored, seconds=self.track.seconds_before.get(role))
         return None
 
     async def _from_fresh_url(self, role: FileRole, error: Permanent | Temporary) -> StoredFile:

@@ -46,7 +46,11 @@ class KnownObject:
 
 @dataclass(frozen=True)
 class Track:
-    """A track as it is when its run begins. `seconds_left` until its expiry, negative after it."""
+    """A track as it is when its run begins. `seconds_left` until its expiry, negative after it.
+
+    `stored_audio` is where the audio of an archived track is that is to stay as it is.
+    `late_attempts` are the tries after the expiry, with this one.
+    """
 
     id: UUID
     exists: bool
@@ -60,8 +64,8 @@ class Track:
     seconds_left: float
     attempts: int
     late_attempts: int
-    missing_before: Sequence[str]
     objects: Sequence[KnownObject]
+    stored_audio: str | None = None
     seconds_before: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -82,3 +86,8 @@ class Harvest:
     missing: list[FileRole] = field(default_factory=list)
     waiting: dict[FileRole, str] = field(default_factory=dict)
     retry_after: float | None = None
+
+    @property
+    def complaint(self) -> str:
+        """Why files failed for now."""
+        return "; ".join(self.waiting.values())

@@ -37,21 +37,23 @@ class ArchiveStore:
         sources: Mapping[FileRole, str],
         files: Mapping[FileRole, StoredFile],
         missing: Sequence[str],
-        retry_delay: float | None = None,
         message: str | None = None,
+        ends: bool = True,
     ) -> str:
-        """Record a run's result if it still answers the row; returns what came of that."""
+        """Record a run's result if it still answers the row; returns what came of that.
+
+        Unless it `ends` the run, the claim stays.
+        """
         rows = await self._database.call(
-            "select media_worker.archive_record"
-            "(%s, %s, %s, %s, %s::text[], %s::float8, %s) as said",
+            "select media_worker.archive_record(%s, %s, %s, %s, %s::text[], %s, %s) as said",
             (
                 work.id,
                 work.token,
                 Jsonb(dict(sources)),
                 Jsonb({role: file.as_json() for role, file in files.items()}),
                 list(missing),
-                retry_delay,
                 message,
+                ends,
             ),
         )
         return str(rows[0]["said"])
@@ -112,8 +114,8 @@ def _track(found: Mapping[str, Any]) -> Track:
         seconds_left=float(found["seconds_left"] or 0.0),
         attempts=found["attempts"],
         late_attempts=found["late_attempts"],
-        missing_before=metadata.get("missing", []),
         objects=[KnownObject(**each) for each in found["objects"]],
+        stored_audio=found["stored_audio"],
         seconds_before={
             role: metadata[role]["seconds"]
             for role in ROLES

@@ -38,9 +38,12 @@ class TrackVault:
         """Whether a URL points into the team's storage already."""
         return url.startswith(self._prefixes)
 
-    def known(self, known: KnownObject) -> StoredFile:
-        """A file that is there and verified."""
-        store = next(s for s in self._buckets.values() if s.target.bucket == known.bucket)
+    def known(self, known: KnownObject) -> StoredFile | None:
+        """A file that is there and verified; None in a bucket that is not configured any more."""
+        stores = {store.target.bucket: store for store in self._buckets.values()}
+        store = stores.get(known.bucket)
+        if store is None:
+            return None
         return StoredFile(
             url=store.url(known.key),
             bucket=known.bucket,

@@ -20,10 +20,15 @@ create table if not exists media_worker.defined_objects (
     relation text not null default '',
     defined_in xid8 not null,
     primary key (kind, identity, relation),
-    constraint defined_object_kind_is_known check (kind in ('function', 'view', 'trigger'))
+    constraint defined_object_kind_is_known
+        check (kind in ('function', 'view', 'trigger', 'table'))
 );
 comment on table media_worker.defined_objects is
-    'Functions, views and triggers that the repeatable files define: those that no file defines any more are dropped.';
+    'What is ours. Functions, views and triggers that the repeatable files define: those that no file defines any more are dropped. Tables in the schema public that the migrations create.';
+alter table media_worker.defined_objects
+    drop constraint defined_object_kind_is_known,
+    add constraint defined_object_kind_is_known
+        check (kind in ('function', 'view', 'trigger', 'table'));
 
 create table if not exists media_worker.application_tables (
     name text primary key,

@@ -8,8 +8,8 @@ does it, so a run that was cut off is simply continued by the next one.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ import psycopg
 from psycopg import Connection
 
 from worker.db.adoption import adoption
+from worker.db.afterwards import AFTERWARDS, catch_up
 from worker.db.declarations import read_tables
 from worker.db.plan import MigrationFailed, MigrationRefused, Plan, Step, join
-from worker.db.prechecks import ROLE, history, refuse_pooler, surroundings
+from worker.db.pooling import shares_servers
+from worker.db.prechecks import ROLE, history, surroundings
 from worker.db.queue_schema import queue_steps
 from worker.db.records import Records, record
-from worker.db.repeatable import repeatable_steps
+from worker.db.repeatable import GRANTED_ROLES, ROLES, repeatable_steps
 from worker.db.runner import LOCK_TIMEOUT, Runner
 from worker.db.sqlfiles import SqlFile, SqlFiles, bookkeeping, sql_root
 from worker.db.takeover import takeover
@@ -44,6 +46,12 @@ set default_transaction_read_only = off;
 set client_min_messages = warning;
 """
 
+POOLED = (
+    "the connection goes through a pooler in transaction mode, which migrate cannot work behind: "
+    "set DATABASE_URL to a direct connection for it, or to the pooler's session mode (on "
+    "Supabase: port 5432 instead of 6543)"
+)
+
 CREATE_ROLE = f"""
 do $role$
 begin
@@ -56,7 +64,7 @@ $role$;
 
 
 class Migrator:
-    """Migrates the database of `conninfo`, a direct connection (no pooler).
+    """Migrates the database of `conninfo`: a direct connection, or a pooler's in session mode.
 
     `sql_root` is the directory of the SQL files, by default the shipped ones; `lock_deadline`
     is how long, in seconds, to wait for another migrate.
@@ -78,11 +86,12 @@ class Migrator:
         with self._connected() as connection:
             return self._plan(connection, Records.read(connection))
 
-    def apply(self) -> Plan:
+    def apply(self, *, progress: Callable[[str], None] = lambda _: None) -> Plan:
         """Bring the database up to date, and return what was done.
 
-        Safe to repeat, to run twice at once, and while workers run. Raises `MigrationRefused`
-        before anything is changed, `MigrationFailed` where a step could not be carried out.
+        Safe to repeat, to run twice at once, and while workers run. `progress` is told what takes
+        long. Raises `MigrationRefused` before anything is changed, `MigrationFailed` where a step
+        could not be carried out.
         """
         with self._connected() as connection, self._alone(connection):
             records = Records.read(connection)
@@ -90,6 +99,7 @@ class Migrator:
             runner = Runner(connection, records)
             for steps in plan.transactions:
                 runner.run(steps)
+            catch_up(connection, runner, progress)
             return plan
 
     def script(self) -> str:
@@ -97,13 +107,13 @@ class Migrator:
         plan = self.check()
         if plan.up_to_date:
             return "-- nothing to do\n"
-        return SESSION + "\n".join(_script(steps) for steps in plan.transactions)
+        return SESSION + "\n".join([*map(_script, plan.transactions), AFTERWARDS])
 
     @contextmanager
     def _connected(self) -> Iterator[Connection[Any]]:
         with self._connect() as connection:
-            if problems := tuple(refuse_pooler(connection)):
-                raise MigrationRefused(problems)
+            if shares_servers(connection, self._connect):
+                raise MigrationRefused([POOLED])
             connection.execute(SESSION)
             yield connection
 
@@ -117,7 +127,8 @@ class Migrator:
                 application_name="media-worker migrate",
             )
         except psycopg.OperationalError as error:
-            raise MigrationFailed(f"the database cannot be reached: {error}") from error
+            reason = str(error).partition("\n")[0]
+            raise MigrationFailed(f"the database cannot be reached: {reason}") from error
         except psycopg.ProgrammingError:
             # libpq quotes what it cannot read, and that may be the password.
             raise MigrationFailed("DATABASE_URL is no URL that libpq understands") from None
@@ -131,7 +142,12 @@ class Migrator:
             if time.monotonic() > deadline:
                 raise MigrationFailed("another migrate is still running: wait for it or end it")
             time.sleep(LOCK_POLL)
-        yield  # the lock ends with the connection
+        try:
+            yield
+        finally:
+            # A pooler gives the session to somebody else: neither lock nor settings may stay.
+            with suppress(psycopg.Error):
+                connection.execute("discard all")
 
     def _plan(self, connection: Connection[Any], records: Records) -> Plan:
         files = SqlFiles(self._root or sql_root())
@@ -159,11 +175,15 @@ class Migrator:
             *queue_steps(connection, records),
             *adopted.steps,
         ]
-        ours = [*taken.steps, *map(_migration_step, pending)]
-        ours += repeatable_steps(files.repeatable, records, forced=bool(before or ours))
-        # From the moment on that the classic triggers are gone, ours must be there.
+        ours = [*taken.steps, *_migration_steps(pending, transactional=True)]
+        ours += repeatable_steps(
+            files, records, forced=bool(before or ours) or _has_other_roles(connection, records)
+        )
+        # From the moment on that the classic triggers are gone, ours must be there: what takes
+        # its time outside a transaction comes last.
         ours = join(ours) if taken.steps else ours
-        return Plan((*before, *ours, *taken.later))
+        outside = _migration_steps(pending, transactional=False)
+        return Plan((*before, *ours, *taken.later, *outside))
 
 
 def _role_steps(connection: Connection[Any]) -> list[Step]:
@@ -176,6 +196,17 @@ def _bookkeeping_steps(records: Records) -> list[Step]:
     if records.sha256("bookkeeping", file.name) == file.sha256:
         return []
     return [Step("bookkeeping", "", "\n".join([file.text, record("bookkeeping", file)]))]
+
+
+def _has_other_roles(connection: Connection[Any], records: Records) -> bool:
+    """Whether the roles that grants name are not those of the last time: new, gone or made anew."""
+    query = f"select name, oid from ({GRANTED_ROLES}) as granted (name, oid)"  # noqa: S608
+    found = {name: str(oid) for name, oid in connection.execute(query.encode())}
+    return found != {name: records.sha256(ROLES, name) for name in records.names(ROLES)}
+
+
+def _migration_steps(files: Iterable[SqlFile], *, transactional: bool) -> list[Step]:
+    return [_migration_step(file) for file in files if file.transactional is transactional]
 
 
 def _migration_step(file: SqlFile) -> Step:

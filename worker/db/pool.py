@@ -33,6 +33,11 @@ CONNECTION_DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+# What the kernel's statements are written for, whatever a database or role prefers.
+DEFAULTS = {
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+}
 MAX_AGE = 30 * 60.0
 CONNECT_AGAIN_AFTER = 0.2
 
@@ -288,4 +293,4 @@ def _limits(call_timeout: float, lock_timeout: float) -> dict[str, list[str]]:
         "lock_timeout": lock_timeout,
     }
     values = [str(round(seconds * 1000)) for seconds in limits.values()]
-    return {"names": list(limits), "values": values}
+    return {"names": [*limits, *DEFAULTS], "values": [*values, *DEFAULTS.values()]}

@@ -15,17 +15,6 @@ OLDEST_SERVER = 150000
 ROLE = "media_worker"
 
 
-def refuse_pooler(connection: Connection[Any]) -> Iterator[str]:
-    """Behind a pooler our lock and settings would belong to somebody else's session."""
-    row = connection.execute("select pg_catalog.pg_backend_pid()").fetchone()
-    if row is None or row[0] != connection.info.backend_pid:
-        yield (
-            "the connection goes through a pooler, which migrate cannot work behind: "
-            "set DATABASE_URL to a direct connection for it (on Supabase: the host "
-            "db.<project>.supabase.co, port 5432)"
-        )
-
-
 def surroundings(connection: Connection[Any], records: Records) -> Iterator[str]:
     """Problems with the server, the privileges of the login, and the schemas."""
     yield from _server(connection)

@@ -15,7 +15,7 @@ from worker.db.sqlfiles import SqlFile
 
 @dataclass(frozen=True)
 class DefinedObject:
-    """A function, view or trigger that a repeatable file defined."""
+    """A function, view or trigger that a repeatable file defined, or a table of the migrations."""
 
     kind: str
     identity: str
@@ -133,9 +133,10 @@ def _has_lost_objects(connection: Connection[Any]) -> bool:
         "select identity from media_worker.defined_objects where case kind"
         "    when 'function' then pg_catalog.to_regprocedure(identity) is null"
         "    when 'view' then pg_catalog.to_regclass(identity) is null"
-        "    else not exists (select from pg_catalog.pg_trigger t"
+        "    when 'trigger' then not exists (select from pg_catalog.pg_trigger t"
         "        where t.tgrelid = pg_catalog.to_regclass(relation)"
         "        and pg_catalog.quote_ident(t.tgname) = identity)"
+        "    else false"
         " end limit 1"
     )
     return lost.fetchone() is not None

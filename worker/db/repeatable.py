@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from worker.db.plan import Step
-from worker.db.records import Records, record, texts
-from worker.db.sqlfiles import GRANTS, SqlFile
+from worker.db.records import Records, filled, record, release, texts
+from worker.db.sqlfiles import GRANTS, SqlFile, SqlFiles
 from worker.db.statements import Created, created
 
 KIND = "repeatable"
+ROLES = "role"
+
+# The roles of the grants that need not exist. One that was dropped and created again is another.
+GRANTED_ROLES = """
+    select r.rolname::text, r.oid::text from pg_catalog.pg_roles as r
+    where r.rolname in ('anon', 'authenticated', 'service_role', 'media_worker')
+"""
+RECORD_ROLES = f"""
+delete from media_worker.migrations where kind = {ROLES!r};
+insert into media_worker.migrations (kind, name, sha256, release)
+select {ROLES!r}, granted.name, granted.oid, {{release}}
+from ({GRANTED_ROLES}) as granted (name, oid);
+"""  # noqa: S608
 
 # Functions may call what a later file defines: their bodies are looked at when all are there.
 BODIES_LATER = "set local check_function_bodies = off;"
@@ -64,6 +77,11 @@ with defined (kind, identity, relation) as (
         and c.relname = any ({views})
         and c.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid
     union all
+    select 'table', c.oid::pg_catalog.regclass::text, ''
+    from pg_catalog.pg_class as c
+    where c.relnamespace = 'public'::pg_catalog.regnamespace and c.relkind in ('r', 'p')
+        and c.relname = any ({tables})
+    union all
     select 'trigger', pg_catalog.quote_ident(t.tgname), t.tgrelid::pg_catalog.regclass::text
     from pg_catalog.pg_trigger as t
     where t.tgname = any ({triggers}) and t.tgparentid = 0
@@ -95,7 +113,7 @@ begin
     for gone in
         with deleted as (
             delete from media_worker.defined_objects
-            where defined_in <> pg_catalog.pg_current_xact_id()
+            where kind <> 'table' and defined_in <> pg_catalog.pg_current_xact_id()
             returning kind, identity
         )
         select case kind when 'view' then 'view' else 'routine' end as kind,
@@ -104,6 +122,8 @@ begin
     loop
         execute pg_catalog.format('drop %s if exists %s', gone.kind, gone.identities);
     end loop;
+    delete from media_worker.defined_objects
+    where kind = 'table' and pg_catalog.to_regclass(identity) is null;
 end
 $gone$;
 """
@@ -119,25 +139,31 @@ def definitions(files: Iterable[SqlFile]) -> tuple[Created, ...]:
     )
 
 
-def repeatable_steps(
-    files: tuple[SqlFile, ...], records: Records, *, forced: bool = False
-) -> list[Step]:
+def tables(migrations: Iterable[SqlFile]) -> tuple[Created, ...]:
+    """The tables in `public` that the migrations create."""
+    found = (one for file in migrations for one in created(file.text))
+    return tuple(one for one in found if (one.kind, one.schema) == ("table", "public"))
+
+
+def repeatable_steps(files: SqlFiles, records: Records, *, forced: bool = False) -> list[Step]:
     """One step that applies all files, if one has changed, something is lost, or `forced`."""
-    forced = bool(files) and (forced or records.lost_objects)
-    if not forced and not is_changed(files, records.checksums or {}):
+    repeatable = files.repeatable
+    forced = bool(repeatable) and (forced or records.lost_objects)
+    if not forced and not is_changed(repeatable, records.checksums or {}):
         return []
-    slices = [file for file in files if file.name != GRANTS]
-    grants = [file for file in files if file.name == GRANTS]
+    slices = [file for file in repeatable if file.name != GRANTS]
+    grants = [file for file in repeatable if file.name == GRANTS]
     parts = [
         BODIES_LATER,
         *(f"{file.text}\n;" for file in slices),
         BODIES_NOW,
-        _record_defined(definitions(slices)),
+        _record_defined([*definitions(slices), *tables(files.migrations)]),
         *(f"{file.text}\n;" for file in grants),
         _record_defined(definitions(grants)),
         DROP_GONE,
         "delete from media_worker.migrations where kind = 'repeatable';",
-        *(record(KIND, file) for file in files),
+        *(record(KIND, file) for file in repeatable),
+        RECORD_ROLES.format(release=filled("{}", release())),
     ]
     return [Step(KIND, "functions, triggers, views, grants", "\n".join(parts))]
 
@@ -149,11 +175,12 @@ def is_changed(files: Iterable[SqlFile], checksums: Mapping[tuple[str, str], str
 
 
 def _record_defined(defined: Iterable[Created]) -> str:
-    names: dict[str, list[str]] = {"function": [], "view": [], "trigger": []}
+    names: dict[str, list[str]] = {"function": [], "view": [], "trigger": [], "table": []}
     for found in defined:
         names[found.kind].append(found.name)
     return RECORD_DEFINED.format(
         functions=texts(names["function"]),
         views=texts(names["view"]),
         triggers=texts(names["trigger"]),
+        tables=texts(names["table"]),
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import Connection, errors
+from psycopg import Connection, Cursor, errors
 
 from worker.db.plan import MigrationFailed, Step
 from worker.db.records import Records
@@ -48,12 +48,24 @@ class Runner:
         except errors.Error as error:
             raise MigrationFailed(f"{_names(steps)}: {self._explained(error)}") from error
 
+    def value(self, query: str, *, name: str) -> Any:
+        """The only value of the query's only row, read in a transaction of its own.
+
+        Raises `MigrationFailed` as `run` does.
+        """
+        try:
+            row = self._patiently(query).fetchone()
+        except errors.Error as error:
+            raise MigrationFailed(f"{name}: {self._explained(error)}") from error
+        return row and row[0]
+
     def _run_together(self, steps: Sequence[Step]) -> None:
         sql = "\n".join(step.sql for step in steps)
         dropped: list[str] = []  # views before the functions that they call
         while True:
             try:
-                return self._patiently("\n".join([*dropped, sql]))
+                self._patiently("\n".join([*dropped, sql]))
+                return
             except INCOMPATIBLE as error:
                 # `create or replace` keeps the shape of what it replaces. Seldom: so it is
                 # tried in place first, where running callers notice nothing.
@@ -71,22 +83,22 @@ class Runner:
         ours = [found.identity for found in self.records.objects if found.kind == "function"]
         return f"drop routine {hint[1]};" if hint and hint[1] in ours else None
 
-    def _patiently(self, sql: str) -> None:
+    def _patiently(self, sql: str) -> Cursor[Any]:
         for pause in self._pauses():
             try:
-                with self.connection.transaction():
-                    self.connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'".encode())
-                    self.connection.execute(sql.encode())
-                return
+                return self._execute(sql)
             except CONTENTION:
-                if pause is None:
-                    raise
                 time.sleep(pause)
+        return self._execute(sql)
 
-    def _pauses(self) -> Iterator[float | None]:
+    def _execute(self, sql: str) -> Cursor[Any]:
+        with self.connection.transaction():
+            self.connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'".encode())
+            return self.connection.execute(sql.encode())
+
+    def _pauses(self) -> Iterator[float]:
         for attempt in range(LOCK_TRIES - 1):
             yield min(self.pause * 2**attempt, LONGEST_PAUSE)
-        yield None
 
     def _explained(self, error: errors.Error) -> str:
         if isinstance(error, CONTENTION):

@@ -29,7 +29,10 @@ class SqlFile:
 
     @property
     def transactional(self) -> bool:
-        """False where the first line asks for statements outside a transaction."""
+        """False where the first line asks for statements outside a transaction.
+
+        Such a file is applied last, after the functions and triggers: nothing else may need it.
+        """
         return not self.text.lower().startswith(OUTSIDE)
 
 

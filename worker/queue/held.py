@@ -29,33 +29,32 @@ class Held:
         waiting = self._ids.setdefault(kind, set())
         waiting.update(ids)
         if waiting and kind not in self._watches:
-            watch = asyncio.create_task(self._watch(kind), name=f"held {kind}")
-            self._watches[kind] = watch
-            watch.add_done_callback(lambda _: self._watches.pop(kind, None))
+            self._watches[kind] = asyncio.create_task(self._watch(kind), name=f"held {kind}")
 
-    @property
-    def count(self) -> int:
-        """How many rows are watched."""
-        return sum(len(ids) for ids in self._ids.values())
-
-    def stop(self) -> None:
-        """Forget all of them."""
-        for watch in list(self._watches.values()):
+    def stop(self) -> dict[str, set[UUID]]:
+        """Watch no more; returns the rows that were still held, by kind."""
+        for watch in self._watches.values():
             watch.cancel()
-        self._ids.clear()
+        self._watches.clear()
+        left, self._ids = self._ids, {}
+        return {kind: ids for kind, ids in left.items() if ids}
 
     async def _watch(self, kind: str) -> None:
         wait = FIRST_WAIT
-        while self._ids.get(kind):
+        while self._ids[kind]:
             await asyncio.sleep(wait)
             asked = set(self._ids[kind])
             still = await self._wake(kind, asked)
-            wait = FIRST_WAIT if len(still) < len(asked) else min(wait * 2, LONGEST_WAIT)
             self._ids[kind] -= asked - still
+            wait = FIRST_WAIT if len(still) < len(asked) else min(wait * 2, LONGEST_WAIT)
+        # here and not in a callback: a row that is added in between would have no watch
+        del self._watches[kind]
 
     async def _wake(self, kind: str, ids: set[UUID]) -> set[UUID]:
         try:
             return set(await self._store.wake_held(kind, list(ids)))
         except PASSING as error:
             log.debug("held rows could not be looked at", kind=kind, error=str(error))
-            return ids
+        except Exception:
+            log.exception("held rows could not be looked at", kind=kind)
+        return ids

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from enum import Enum
 from uuid import UUID
 
 from worker.logging import get_logger
@@ -13,6 +17,20 @@ from worker.queue.model import Claimed
 
 log = get_logger(__name__)
 STOP_SECONDS = 5.0
+# What the process may take beyond the run itself: to start, and to record what came of it.
+MARGIN_SECONDS = 60.0
+# Its exit status when the work failed for good.
+FAILED_STATUS = 10
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class End(Enum):
+    """How the process of a row ended."""
+
+    ENDED = "it has ended its row"
+    FAILED = "it has ended its row, which failed for good"
+    STOPPED = "it was told to stop, and the row is still claimed"
+    DIED = "it died, and the row is still claimed"
 
 
 class Isolation:
@@ -25,18 +43,21 @@ class Isolation:
         self._module = module
         self._worker_id = worker_id
 
-    async def run(self, kind: str, work: Claimed) -> bool:
-        """Run the row to its end. False: its process died, and the row is still claimed."""
+    async def run(self, kind: str, work: Claimed, *, seconds: float) -> End:
+        """Run the row, which may take `seconds`, to its end; a process that hangs is killed."""
         log.info("running alone after crashes", kind=kind, id=str(work.id), crashes=work.crashes)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", self._module, *arguments(kind, work, self._worker_id),
             stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for this process, which then stops the other
         )  # fmt: skip
         try:
-            return await process.wait() == 0
-        except asyncio.CancelledError:
+            async with asyncio.timeout(seconds + MARGIN_SECONDS):
+                return _end(await process.wait())
+        except TimeoutError:
+            return End.DIED
+        finally:
             await _stop(process)
-            raise
 
 
 def arguments(kind: str, work: Claimed, worker_id: UUID) -> list[str]:
@@ -57,15 +78,26 @@ def parse(given: Sequence[str]) -> tuple[str, UUID, Claimed]:
     return kind, UUID(worker_id), Claimed(UUID(id_), UUID(token), int(attempts), int(crashes))
 
 
-async def parent_died() -> None:
-    """Return when the process that started this one is gone."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, however busy the event loop is."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _end(status: int) -> End:
+    if -status in STOP_SIGNALS:
+        return End.STOPPED
+    return {0: End.ENDED, FAILED_STATUS: End.FAILED}.get(status, End.DIED)
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
     with suppress(ProcessLookupError):
         process.terminate()
     try:

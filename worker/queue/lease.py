@@ -50,8 +50,8 @@ class Lease:
     async def keep(self) -> None:
         """Beat for ever."""
         while True:
-            await self._beat_once()
-            self._proven()
+            if await self._beat_once():
+                self._proven()
             await asyncio.sleep(BEAT_SECONDS)
 
     async def end(self) -> None:
@@ -61,14 +61,18 @@ class Lease:
         except PASSING as error:
             log.warning("could not sign off", error=str(error))
 
-    async def _beat_once(self) -> None:
+    async def _beat_once(self) -> bool:
         try:
             await self.beat()
         except PASSING as error:
             if self._available:
                 log.error("the database is away; trying again until it is back", error=str(error))
             self._available = False
-            return
+            return True
+        except Exception:
+            log.exception("the heartbeat failed: other workers will take this one for dead")
+            return False
         if not self._available:
             log.info("the database is back")
         self._available = True
+        return True

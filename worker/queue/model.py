@@ -6,7 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from worker.errors import WorkError
+from worker.errors import Temporary, WorkError
+from worker.logging import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,14 @@ def one_by_one(action: Callable[[Claimed], Awaitable[Outcome]]) -> Action:
                 outcomes[work.id] = await action(work)
             except WorkError as error:
                 outcomes[work.id] = error
+            except Exception as error:
+                outcomes[work.id] = unexpected(error, id=str(work.id))
         return outcomes
 
     return act
+
+
+def unexpected(error: Exception, **where: str) -> Temporary:
+    """What a bug in an action means for its rows: the traceback is logged, and the try counts."""
+    log.error("a run failed unexpectedly", exc_info=error, **where)
+    return Temporary(f"unexpected error ({type(error).__name__}): the worker's log has the details")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from worker.db.pool import DatabaseUnavailable
 from worker.queue.model import Claimed
 
 Row = dict[str, Any]
+LONGEST_MESSAGE = 2000
 
 # The application has the row, or the database is away: both pass.
 PASSING = (
@@ -70,7 +71,7 @@ class WorkStore:
         """End rows, completed or failed, each with its message."""
         await self._database.call(
             "select media_worker.finish(%s, %s, %s, %s, %s::text[], %s)",
-            (kind, token, list(notes), status, list(notes.values()), reached_service),
+            (kind, token, list(notes), status, _texts(notes.values()), reached_service),
         )
 
     @patiently
@@ -84,7 +85,7 @@ class WorkStore:
     ) -> None:
         """Give rows back, each to be tried again after a delay in seconds (None: at once)."""
         delays = [delay for delay, _ in tries.values()]
-        messages = [message for _, message in tries.values()]
+        messages = _texts(message for _, message in tries.values())
         await self._database.call(
             "select media_worker.reschedule(%s, %s, %s, %s::float8[], %s::text[], %s)",
             (kind, token, list(tries), delays, messages, counted),
@@ -104,7 +105,7 @@ class WorkStore:
         """Have rows wait for the end of an outage; the try does not count."""
         await self._database.call(
             "select media_worker.wait_for_service(%s, %s, %s, %s, %s, %s::float8[])",
-            (kind, token, list(ids), service, message, list(probe_delays)),
+            (kind, token, list(ids), service, *_texts([message]), list(probe_delays)),
         )
 
     async def holds(self, kind: str, work: Claimed) -> bool:
@@ -115,13 +116,23 @@ class WorkStore:
         return bool(rows[0]["held"])
 
     @patiently
-    async def count_child_crash(self, kind: str, work: Claimed) -> bool:
-        """Count a death of the row's own process; true when it was one too many."""
+    async def died_alone(self, kind: str, work: Claimed) -> bool:
+        """The row's own process died: it is tried again later, or (true) to be failed."""
         rows = await self._database.call(
-            "select media_worker.count_child_crash(%s, %s, %s) as fatal",
-            (kind, work.token, work.id),
+            "select media_worker.died_alone(%s, %s, %s) as fatal", (kind, work.token, work.id)
         )
         return bool(rows[0]["fatal"])
+
+    @patiently
+    async def requeue(self, kind: str, ids: Collection[UUID]) -> None:
+        """Put rows back into the queue that this worker did not get to."""
+        await self._database.call("select media_worker.requeue(%s, %s)", (kind, list(ids)))
+
+    async def disown(self, tokens: Collection[UUID]) -> int:
+        """Free the rows of this worker whose claim is none of `tokens`."""
+        return await self._number(
+            "select media_worker.disown(%s, %s::uuid[]) as number", (self.worker_id, list(tokens))
+        )
 
     async def wake_held(self, kind: str, ids: Sequence[UUID]) -> list[UUID]:
         """Queue those of the rows that nobody holds any more; returns the others."""
@@ -173,3 +184,13 @@ class WorkStore:
     async def _number(self, query: str, params: Sequence[Any] | None = None) -> int:
         rows = await self._database.call(query, params)
         return int(rows[0]["number"])
+
+
+def plain_text(message: str) -> str:
+    """As PostgreSQL takes it, and not too long: a foreign server may have said anything."""
+    clean = message.replace("\0", "").encode(errors="replace").decode()
+    return clean if len(clean) <= LONGEST_MESSAGE else f"{clean[:LONGEST_MESSAGE]}…"
+
+
+def _texts(messages: Iterable[str | None]) -> list[str | None]:
+    return [None if message is None else plain_text(message) for message in messages]

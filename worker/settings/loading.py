@@ -9,15 +9,15 @@ from typing import Any, get_args
 from pydantic import SecretStr, ValidationError
 
 from worker.errors import Misconfigured
-from worker.settings.model import ARCHIVE_NEEDS, Settings
+from worker.settings.buckets import R2_TARGET, TARGET_FIELDS
+from worker.settings.model import Settings
 from worker.settings.sources import Variables, read_names, read_variables
 from worker.settings.values import members
 
-FIELDS = {name.upper(): name for name in Settings.model_fields}
+FIELDS = {name.upper(): name for name in Settings.model_fields if name != "cdn_further"}
 ALIASES = {"NEXT_PUBLIC_CLOUDINARY_CLOUD_NAME": "CLOUDINARY_CLOUD_NAME"}
-TARGET_FIELDS = (
-    "ENDPOINT", "REGION", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "BUCKET", "PUBLIC_URL", "RATE_LIMIT"
-)  # fmt: skip
+TARGET_VARIABLE = re.compile(rf"CDN_[A-Z]\w*_({'|'.join(TARGET_FIELDS)})")
+TARGET_SECRET = re.compile(r"CDN_[A-Z]\w*_(ACCESS_KEY_ID|SECRET_ACCESS_KEY)")
 PREFIXES = (
     "STORAGE_", "R2_", "CDN_", "CLOUDINARY_", "ARCHIVE_", "DOWNLOAD_",
     "CLEANUP_", "DELETE_", "SERVE_", "WORKER_",
@@ -32,11 +32,12 @@ def load_settings(**overrides: Any) -> Settings:
     strangers = overrides.keys() - Settings.model_fields.keys()
     if strangers:
         raise TypeError(f"no such setting: {', '.join(sorted(strangers))}")
-    found = read_variables(wanted=_is_ours, secrets=_secrets())
+    found = read_variables(wanted=_is_ours, is_secret=_is_secret)
     values: dict[str, Any] = _by_field(found)
     values |= {name: value for name, value in overrides.items() if value is not None}
-    settings, problems = _validate(values)
-    problems = found.problems + problems or _half_configured(values)
+    values.setdefault("cdn_further", _by_target(found, values.get("cdn_targets", ())))
+    settings, wrong = _validate(values)
+    problems = found.problems + wrong or (settings.half_configured if settings else [])
     if settings is None or problems:
         raise Misconfigured("\n".join(problems))
     return settings
@@ -56,33 +57,39 @@ def _by_field(found: Variables) -> dict[str, Any]:
     return {FIELDS[name]: text for name, text in found.values.items() if name in FIELDS}
 
 
+def _by_target(found: Variables, targets: Any) -> dict[str, dict[str, str]]:
+    names = members(targets) if isinstance(targets, str) else targets
+    return {
+        name.lower(): {
+            part.lower(): text
+            for part in TARGET_FIELDS
+            if (text := found.values.get(f"CDN_{name.upper()}_{part}"))
+        }
+        for name in names
+        if name.lower() != R2_TARGET
+    }
+
+
 def _validate(values: dict[str, Any]) -> tuple[Settings | None, list[str]]:
     try:
         return Settings(**values), []
     except ValidationError as error:
         details = error.errors(include_input=False, include_url=False)
-        lines = (_line(str(detail["loc"][0]), detail["msg"]) for detail in details)
+        lines = (_line(_variable(detail["loc"]), detail["msg"]) for detail in details)
         return None, list(dict.fromkeys(lines))
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    field, *inner = location
+    if field == "cdn_further":
+        return f"CDN_{inner[0]}_{inner[1]}".upper()
+    return str(field).upper()
 
 
 def _line(name: str, message: str) -> str:
     message = re.sub(r"^Value error, ", "", message)
     message = re.sub(r"^Input should be", "must be", message)
-    return (
-        f"{name.upper()} {message}"
-        if message.startswith(("must", "is"))
-        else f"{name.upper()}: {message}"
-    )
-
-
-def _half_configured(values: dict[str, Any]) -> list[str]:
-    missing = [name.upper() for name in ARCHIVE_NEEDS if name not in values]
-    if not missing or len(missing) == len(ARCHIVE_NEEDS):
-        return []
-    present = [name.upper() for name in ARCHIVE_NEEDS if name in values]
-    return [
-        f"{', '.join(missing)} missing: {', '.join(present)} set, and storage needs all of them"
-    ]
+    return f"{name} {message}" if message.startswith(("must", "is")) else f"{name}: {message}"
 
 
 def _secrets() -> list[str]:
@@ -96,11 +103,16 @@ def _parts(annotation: Any) -> set[Any]:
 
 
 def _is_ours(name: str) -> bool:
-    return name in FIELDS or name in ALIASES
+    return name in FIELDS or name in ALIASES or TARGET_VARIABLE.fullmatch(name) is not None
+
+
+def _is_secret(name: str) -> bool:
+    return name in _secrets() or TARGET_SECRET.fullmatch(name) is not None
 
 
 def _known_names() -> set[str]:
-    targets = read_variables(wanted=_is_ours, secrets=()).values.get("CDN_TARGETS", "")
+    found = read_variables(wanted=_is_ours, is_secret=lambda _name: False)
+    targets = found.values.get("CDN_TARGETS", "")
     ours = {f"CDN_{name.upper()}_{part}" for name in members(targets) for part in TARGET_FIELDS}
     files = {f"{name}_FILE" for name in {*_secrets(), *ours}}
     return FIELDS.keys() | ours | files

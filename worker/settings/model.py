@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.errors import Misconfigured
+from worker.settings import buckets
 from worker.settings import values as v
+from worker.settings.buckets import R2_TARGET, StorageAccess, TargetSettings
 
 MEBIBYTE = 2**20
-
-# What has to be set together. A capability without any of it is off.
-ARCHIVE_NEEDS = ("storage_endpoint", "storage_access_key_id", "storage_secret_access_key")
-
-
-@dataclass(frozen=True)
-class StorageAccess:
-    """What it takes to reach one bucket.
-
-    `public_url` is what stands before `/{bucket}/{key}` in public URLs, empty if it is private.
-    """
-
-    bucket: str
-    endpoint: str
-    region: str
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
-    public_url: str = ""
 
 
 class Settings(BaseSettings):
@@ -50,13 +35,14 @@ class Settings(BaseSettings):
     storage_source_bucket: str = "audio-files"
 
     r2_endpoint: v.ApiEndpoint | None = None
-    r2_account_id: str | None = None
+    r2_account_id: v.AccountId | None = None
     r2_access_key_id: SecretStr | None = None
     r2_secret_access_key: SecretStr | None = None
     r2_bucket_name: str | None = None
     r2_public_url: v.WebUrl | None = None
 
-    cdn_targets: v.Targets = ("r2_cdn",)
+    cdn_targets: v.Targets = (R2_TARGET,)
+    cdn_further: Mapping[str, TargetSettings] = {}  # by name: their CDN_<NAME>_…
     cdn_audio_prefix: str = "audio"
     cdn_metadata_prefix: str = "metadata"
     cdn_max_bytes: v.Bytes = 500 * MEBIBYTE
@@ -124,7 +110,31 @@ class Settings(BaseSettings):
     @property
     def archive_missing(self) -> list[str]:
         """The names of the variables that the archive still needs."""
-        return [name.upper() for name in ARCHIVE_NEEDS if getattr(self, name) is None]
+        return buckets.missing(self._storage_needs)
+
+    @property
+    def half_configured(self) -> list[str]:
+        """What is set only in part: a line each, which names the variables that are missing."""
+        lines = buckets.half_set("storage", self._storage_needs)
+        for name in dict.fromkeys((R2_TARGET, *self.cdn_targets)):
+            lines += buckets.half_set(f"the target {name}", self._target(name).needs(name))
+        return lines
+
+    def access(self, place: str) -> StorageAccess:
+        """How to reach `cdn:{target}`, or `storage:{bucket}`.
+
+        Raises `Misconfigured`, naming the variables that are missing, and for an unknown place.
+        """
+        kind, _, name = place.partition(":")
+        if not name or kind not in ("cdn", "storage"):
+            raise Misconfigured(
+                f"{place!r} is no storage: name one as cdn:TARGET or storage:BUCKET"
+            )
+        found = self.storage(name) if kind == "storage" else self.cdn(name)
+        if found is None:
+            absent = self.archive_missing if kind == "storage" else self.cdn_missing(name)
+            raise Misconfigured(f"{place} is not configured: set {', '.join(absent)}")
+        return found
 
     def storage(self, bucket: str) -> StorageAccess | None:
         """How to reach a bucket of the primary storage; None where no storage is set."""
@@ -139,4 +149,45 @@ class Settings(BaseSettings):
             access_key_id=key_id.get_secret_value(),
             secret_access_key=secret.get_secret_value(),
             public_url=self.storage_public_url or "",
+        )
+
+    def cdn(self, name: str) -> StorageAccess | None:
+        """How to reach the bucket of a CDN target; None where that is not set.
+
+        `r2_cdn` is the bucket of the R2 variables. Raises `Misconfigured` for a name that is not
+        in `CDN_TARGETS`.
+        """
+        return self._target(name).access(name.lower(), rate_limit=self.cdn_rate_limit)
+
+    def cdn_missing(self, name: str) -> list[str]:
+        """The names of the variables that a CDN target still needs."""
+        return buckets.missing(self._target(name).needs(name.lower()))
+
+    @property
+    def _storage_needs(self) -> Mapping[str, object]:
+        return {
+            "STORAGE_ENDPOINT": self.storage_endpoint,
+            "STORAGE_ACCESS_KEY_ID": self.storage_access_key_id,
+            "STORAGE_SECRET_ACCESS_KEY": self.storage_secret_access_key,
+        }
+
+    def _target(self, name: str) -> TargetSettings:
+        name = name.lower()
+        if name == R2_TARGET:
+            return self._r2
+        if name not in self.cdn_targets:
+            known = ", ".join(self.cdn_targets)
+            raise Misconfigured(f"{name!r} is no CDN target: CDN_TARGETS names {known}")
+        return self.cdn_further.get(name, TargetSettings())
+
+    @property
+    def _r2(self) -> TargetSettings:
+        account = self.r2_account_id
+        from_account = account and f"https://{account}.r2.cloudflarestorage.com"
+        return TargetSettings(
+            endpoint=self.r2_endpoint or from_account,
+            access_key_id=self.r2_access_key_id,
+            secret_access_key=self.r2_secret_access_key,
+            bucket=self.r2_bucket_name,
+            public_url=self.r2_public_url,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,11 +20,11 @@ class Variables:
     problems: list[str] = field(default_factory=list)
 
 
-def read_variables(*, wanted: Callable[[str], bool], secrets: Collection[str]) -> Variables:
+def read_variables(*, wanted: Callable[[str], bool], is_secret: Callable[[str], bool]) -> Variables:
     """Read all sources; an earlier one wins. An empty value counts as not set.
 
-    `wanted` decides which files of the credentials directory are read; the variables in
-    `secrets` may name a file instead (`NAME_FILE`).
+    `wanted` decides which files of the credentials directory are read; a variable that
+    `is_secret` may name a file instead (`NAME_FILE`).
     """
     found = Variables()
     found.values = {
@@ -32,8 +32,9 @@ def read_variables(*, wanted: Callable[[str], bool], secrets: Collection[str]) -
         **_read_dotenv(found.problems),
         **_set_ones(os.environ),
     }
-    for name in secrets:
-        _read_secret_file(found, name)
+    for name in [name.removesuffix("_FILE") for name in found.values if name.endswith("_FILE")]:
+        if is_secret(name):
+            _read_secret_file(found, name)
     return found
 
 
@@ -68,9 +69,7 @@ def _read_credentials(problems: list[str], wanted: Callable[[str], bool]) -> dic
 
 
 def _read_secret_file(found: Variables, name: str) -> None:
-    path = found.values.pop(f"{name}_FILE", None)
-    if path is None:
-        return
+    path = found.values.pop(f"{name}_FILE")
     if name in found.values:
         found.problems.append(f"{name} and {name}_FILE are both set: keep one of them")
         return

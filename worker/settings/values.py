@@ -109,6 +109,13 @@ def target_name(value: str) -> str:
     return value.lower()
 
 
+def account_id(value: str) -> str:
+    """A Cloudflare account's id, which is a part of a host's name."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", value, re.IGNORECASE):
+        raise ValueError("must be the id alone, letters and digits, as Cloudflare shows it")
+    return value.lower()
+
+
 def at_least_one(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """A list that is not empty."""
     if not values:
@@ -138,6 +145,7 @@ def _separated(value: object) -> object:
 WebUrl = Annotated[str, AfterValidator(web_url)]
 AnyWebUrl = Annotated[str, AfterValidator(any_web_url)]
 ApiEndpoint = Annotated[str, AfterValidator(api_endpoint)]
+AccountId = Annotated[str, AfterValidator(account_id)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(database_url)]
 Bytes = Annotated[int, BeforeValidator(size_in_bytes), Field(gt=0)]
 TimeOfDay = Annotated[datetime.time, BeforeValidator(time_of_day)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
@@ -30,11 +30,13 @@ class Account:
                 self._stores[name] = ObjectStore(target, client=client)
             return self._stores[name]
 
-    @property
-    def url_prefixes(self) -> list[str]:
-        """What URLs of this account begin with."""
-        bases = (self._target.public_url, self._target.endpoint)
-        return [f"{base.rstrip('/')}/" for base in bases if base]
+    def url_prefixes(self, buckets: Iterable[str]) -> list[str]:
+        """What URLs of objects in these buckets begin with.
+
+        The address alone says nothing: other people's buckets may be at the same one.
+        """
+        bases = [base for base in (self._target.public_url, self._target.endpoint) if base]
+        return [f"{base.rstrip('/')}/{bucket}/" for base in bases for bucket in sorted(buckets)]
 
 
 class ObjectShredder:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import MutableMapping
 from typing import Any
 
 import boto3
@@ -35,7 +38,19 @@ def make_client(target: StorageTarget) -> Any:
         raise Misconfigured(f"{setting} is no URL; it looks like https://host/path") from error
     # Servers that send no interim answer would cost a second of waiting for each upload.
     client.meta.events.unregister("before-call.s3", add_expect_header)
+    client.meta.events.register("before-call.s3.DeleteObjects", _sum_up_by_md5)
     return client
+
+
+def content_md5(data: bytes) -> str:
+    """What a Content-MD5 header says of a body."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def _sum_up_by_md5(params: MutableMapping[str, Any], **_: Any) -> None:
+    """The sum that every server takes, instead of a CRC32 that older ones do not know."""
+    params["headers"]["Content-MD5"] = content_md5(params["body"])
+    params["context"].pop("checksum", None)
 
 
 def _config() -> Config:

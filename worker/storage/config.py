@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 from urllib.parse import urlsplit
+
+from worker.settings import R2_TARGET, StorageAccess
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,8 @@ class StorageTarget:
     """One bucket of one account.
 
     `service` names the account in errors (`storage`, `cdn:r2_cdn`): what waits for one of its
-    buckets waits for all. Without a `public_url` the bucket is private.
+    buckets waits for all. Without a `public_url` the bucket is private; with one, public URLs
+    are `{public_url}/{bucket}/{key}`, or `{public_url}/{key}` where `bucket_in_public_url` is not.
     """
 
     service: str
@@ -21,6 +25,21 @@ class StorageTarget:
     secret_access_key: str = field(repr=False)
     bucket: str
     public_url: str = ""
+    bucket_in_public_url: bool = True
+
+    @classmethod
+    def of(cls, access: StorageAccess) -> Self:
+        """The bucket that the settings describe."""
+        return cls(
+            service=access.service,
+            endpoint=access.endpoint,
+            region=access.region,
+            access_key_id=access.access_key_id,
+            secret_access_key=access.secret_access_key,
+            bucket=access.bucket,
+            public_url=access.public_url,
+            bucket_in_public_url=access.bucket_in_public_url,
+        )
 
     @property
     def host(self) -> str:
@@ -38,4 +57,10 @@ class StorageTarget:
         kind, _, target = self.service.partition(":")
         if kind != "cdn":
             return f"{kind.upper()}_{name}"
-        return f"R2_{name}" if target == "r2_cdn" else f"CDN_{target.upper()}_{name}"
+        return f"R2_{name}" if target == R2_TARGET else f"CDN_{target.upper()}_{name}"
+
+    @property
+    def place_settings(self) -> str:
+        """The variables that say where the storage is; R2 has no region to set."""
+        endpoint, region = self.setting("ENDPOINT"), self.setting("REGION")
+        return endpoint if region == "R2_REGION" else f"{region} and {endpoint}"

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from worker.errors import Outage, Permanent, Temporary, WorkError
+from worker.storage.bucket import Bucket
 from worker.storage.connection import Connection
-from worker.storage.store import ObjectStore
+from worker.storage.limits import LONGEST_VALIDITY
 
 MOST_PARTS = 10_000
-LONGEST_VALIDITY = 7 * 24 * 3600  # of a presigned URL, in seconds
 TIME_TO_VERIFY = 60
 
 
@@ -27,7 +27,7 @@ class Part:
 class Delivery:
     """Puts one object into a store. `ends_at`: no request begins after it (monotonic clock)."""
 
-    store: ObjectStore
+    store: Bucket
     key: str
     connection: Connection
     content_type: str

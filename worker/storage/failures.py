@@ -14,15 +14,24 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from socket import gaierror
 
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    IncompleteReadError,
+    ParamValidationError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 
-from worker.errors import Outage, Permanent, Temporary, WorkError
+from worker.errors import Gone, Outage, Permanent, Temporary, WorkError
 from worker.storage.config import StorageTarget
 
 LONGEST_RETRY_AFTER = 3600.0
 
 _CLOCK = "set this machine's clock right"
-_REGION = "check {REGION} and {ENDPOINT}"
+_REGION = "check {PLACE}"
 _ADVICE = {
     "InvalidAccessKeyId": "check {ACCESS_KEY_ID}",
     "SignatureDoesNotMatch": "check {SECRET_ACCESS_KEY}",
@@ -34,6 +43,7 @@ _ADVICE = {
     "InvalidBucketName": "correct the setting that names the bucket",
     "RequestTimeTooSkewed": _CLOCK,
     "RequestExpired": _CLOCK,
+    "ExpiredRequest": _CLOCK,
     "PermanentRedirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
     "IllegalLocationConstraintException": _REGION,
@@ -48,6 +58,17 @@ _PERMANENT = {
 _BY_STATUS = {401: "Unauthorized", 403: "AccessDenied", 413: "EntityTooLarge"}
 # The storage waited in vain for bytes of ours (the source stalls), or another run interfered.
 _TEMPORARY = {"RequestTimeout", "NoSuchUpload", "OperationAborted", "ConditionalRequestConflict"}
+
+
+_TOO_SLOW = (TimeoutError, ReadTimeoutError, ConnectTimeoutError)
+_CUT = (
+    ConnectionError, HTTPException, ConnectionClosedError, IncompleteReadError,
+    ResponseStreamingError,
+)  # fmt: skip
+
+
+class NoSuchObject(Gone, LookupError):
+    """Nothing is stored at the key."""
 
 
 class Refused(Outage):
@@ -87,6 +108,8 @@ def judge(target: StorageTarget, refusal: Refusal) -> WorkError:
     """The error that an error answer stands for."""
     name = refusal.name or _BY_STATUS.get(refusal.status, "")
     said = f"{target.service}: {_where(target)} answered {refusal.status} {name}".rstrip()
+    if name == "NoSuchKey":
+        return NoSuchObject(f"{said}: there is no such object")
     if name in _PERMANENT:
         return Permanent(f"{said}: {_PERMANENT[name]}")
     if name in _ADVICE or refusal.status in (401, 403):
@@ -137,8 +160,9 @@ def _refused(target: StorageTarget, said: str, advice: str) -> Refused:
             "an address on r2.dev is a public URL, not an API endpoint: "
             "set {ENDPOINT} to https://<account id>.r2.cloudflarestorage.com"
         )
-    names = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "ENDPOINT", "REGION")
+    names = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "ENDPOINT")
     settings = {name: target.setting(name) for name in names}
+    settings["PLACE"] = target.place_settings
     return Refused(target.service, f"{said}: {advice.format(**settings)}")
 
 
@@ -157,11 +181,11 @@ def _reason(error: Exception) -> str:
         return "does not resolve"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"shows a certificate that does not verify ({error.verify_message})"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, _TOO_SLOW):
         return "did not answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "refuses connections"
-    if isinstance(error, ConnectionError | HTTPException):
+    if isinstance(error, _CUT):
         return "cut the connection"
     return f"is not reachable ({type(error).__name__})"
 

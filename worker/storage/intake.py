@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from mmap import mmap
 from typing import Protocol
 
 from worker.errors import Temporary
@@ -87,7 +88,8 @@ class Window:
         self._intake = intake
         self._part_size = part_size
         self._block = block
-        self._buffer = memoryview(bytearray(part_size + block))
+        # not from the heap, which would keep as many of these as there are threads
+        self._buffer = memoryview(mmap(-1, part_size + block))
         self._filled = 0
         self.ended = False
 

@@ -12,7 +12,11 @@ MAX_BYTES = 1024
 _ENCODED = re.compile(r"%(?:2e|2f|5c|25|0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
 
 
-class BadKey(Permanent, ValueError):
+class BadArgument(Permanent, ValueError):
+    """A call that no storage could carry out; the message says what to change."""
+
+
+class BadKey(BadArgument):
     """An object key that different servers understand differently, or refuse."""
 
 

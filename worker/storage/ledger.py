@@ -11,7 +11,7 @@ from worker.queue.store import Caller, Row, patiently
 from worker.storage.transfer import Stored
 
 Standing = Literal["new", "again", "busy"]
-Found = Literal["same", "other", "absent"]
+Found = Literal["same", "other", "absent", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,17 @@ class Ledger:
             (*place.address, token, untouched),
         )
 
-    async def to_recheck(self) -> list[Row]:
-        """Objects that a lost run may have touched, once nothing of it can be under way."""
-        return await self._database.call("select * from media_worker.objects_to_recheck()")
-
-    async def settle(self, object_id: int, found: Found) -> str:
-        """Say what a look at such an object has shown; returns what was done about it."""
+    async def begin_recheck(self, token: UUID) -> Row | None:
+        """Claim an object that a lost run may have touched; None when there is none."""
         rows = await self._database.call(
-            "select media_worker.settle_object(%s, %s) as done", (object_id, found)
+            "select * from media_worker.begin_recheck(%s, %s)", (token, self._worker_id)
+        )
+        return rows[0] if rows else None
+
+    @patiently
+    async def end_recheck(self, object_id: int, found: Found, *, token: UUID) -> str:
+        """Say what the look has shown; returns what was done about it."""
+        rows = await self._database.call(
+            "select media_worker.end_recheck(%s, %s, %s) as done", (object_id, token, found)
         )
         return str(rows[0]["done"])

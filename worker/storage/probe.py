@@ -7,13 +7,13 @@ from uuid import uuid4
 
 from worker.errors import Misconfigured, Outage
 from worker.storage.config import StorageTarget
-from worker.storage.failures import Refused, unreachable
+from worker.storage.failures import NoSuchObject, Refused, unreachable
 
 CONTENT = b"media-worker\n"
 
 
-class Bucket(Protocol):
-    """The part of an object store that the probe needs."""
+class Probed(Protocol):
+    """The part of a bucket that the probe needs."""
 
     target: StorageTarget
 
@@ -22,7 +22,7 @@ class Bucket(Protocol):
     def delete_many(self, keys: list[str]) -> dict[str, str]: ...
 
 
-def check(bucket: Bucket) -> None:
+def check(bucket: Probed) -> None:
     """Raises `Misconfigured` or `Outage` unless a probe object comes and goes."""
     if bucket.target.is_public_url:
         raise Misconfigured(str(unreachable(bucket.target, ValueError())))
@@ -33,12 +33,15 @@ def check(bucket: Bucket) -> None:
         raise Misconfigured(str(error)) from error
 
 
-def _round_trip(bucket: Bucket, key: str) -> None:
+def _round_trip(bucket: Probed, key: str) -> None:
     target = bucket.target
     bucket.put_small(key, CONTENT, content_type="text/plain")
     try:
         if bucket.read_small(key) != CONTENT:
             raise Outage(target.service, f"{target.service}: {target.host} returned other bytes")
+    except NoSuchObject as error:
+        reason = f"{target.service}: {target.host} does not know an object that it just took"
+        raise Outage(target.service, reason) from error
     finally:
         errors = bucket.delete_many([key])
     if errors:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from uuid import UUID, uuid4
 
 from worker.errors import WorkError
 from worker.logging import get_logger
+from worker.queue.store import Row
 from worker.storage.ledger import Found, Ledger
 from worker.storage.store import ObjectStore
 
 log = get_logger(__name__)
+MOST_AT_ONCE = 100
 
 
 class Recheck:
@@ -27,18 +29,25 @@ class Recheck:
 
     async def __call__(self) -> int:
         """Settle what is due for a look; returns how many objects that were."""
-        rows = await self._ledger.to_recheck()
-        for row in rows:
-            try:
-                found = await self._look(row)
-            except WorkError as error:
-                log.warning("a suspect object could not be looked at", error=str(error))
-                return 0
-            done = await self._ledger.settle(row["id"], found)
-            log.info("suspect object", bucket=row["bucket"], key=row["object_key"], done=done)
-        return len(rows)
+        for done in range(MOST_AT_ONCE):
+            token = uuid4()
+            row = await self._ledger.begin_recheck(token)
+            if row is None or not await self._settle(row, token):
+                return done
+        return MOST_AT_ONCE
 
-    async def _look(self, row: dict[str, Any]) -> Found:
+    async def _settle(self, row: Row, token: UUID) -> bool:
+        """False when the storage does not answer: it is not asked again now."""
+        found: Found = "unknown"
+        try:
+            found = await self._look(row)
+        except WorkError as error:
+            log.warning("a suspect object could not be looked at", error=str(error))
+        done = await self._ledger.end_recheck(row["id"], found, token=token)
+        log.info("suspect object", bucket=row["bucket"], key=row["object_key"], done=done)
+        return found != "unknown"
+
+    async def _look(self, row: Row) -> Found:
         loop = asyncio.get_running_loop()
         store, key = self._bucket(row["bucket"]), row["object_key"]
         await loop.run_in_executor(self._executor, store.abort_uploads, key)
@@ -46,6 +55,5 @@ class Recheck:
         if info is None:
             return "absent"
         known = row["state"] != "intent" and row["etag"] is not None
-        return (
-            "same" if known and (info.etag, info.size) == (row["etag"], row["bytes"]) else "other"
-        )
+        is_same = known and (info.etag, info.size) == (row["etag"], row["bytes"])
+        return "same" if is_same else "other"

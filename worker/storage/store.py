@@ -1,250 +1,172 @@
-"""The control calls of one bucket, over the S3 API."""
+"""The storage service: what people do with the objects of one bucket."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Self
 
-from botocore.exceptions import ClientError
-
-from worker.errors import Permanent, Temporary
-from worker.storage import failures, probe
-from worker.storage.client import make_client
+from worker.errors import Misconfigured
+from worker.settings import R2_TARGET, Settings, load_settings
+from worker.storage import copying, failures, urls
+from worker.storage.bucket import Bucket, ObjectInfo
 from worker.storage.config import StorageTarget
-from worker.storage.keys import BadKey, check_key
+from worker.storage.content_types import content_type_of
+from worker.storage.limits import LONGEST_VALIDITY, check_content_type, check_lifetime
+from worker.storage.local import Material, no_progress, opened
+from worker.storage.reading import Download
 from worker.storage.signing import presign
+from worker.storage.transfer import Transfer
 
-DELETE_AT_ONCE = 1000
+R2 = f"cdn:{R2_TARGET}"
+HOUR = 3600
 
 
 @dataclass(frozen=True)
-class ObjectInfo:
-    """An object as the storage knows it; `size` in bytes, `etag` without quotes.
+class Uploaded:
+    """An object that was stored and verified; `size` in bytes.
 
-    `content_type` is empty in listings, which do not tell it.
+    `url` is unsigned: who may use it depends on the bucket. `filename` is the name that the file
+    came with, or the end of its key.
     """
 
+    url: str
     key: str
+    filename: str
+    mimetype: str
     size: int
-    etag: str
-    content_type: str
-    last_modified: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as a JSON object."""
+        return asdict(self)
 
 
-@dataclass(frozen=True)
-class OpenUpload:
-    """A multipart upload that was neither completed nor aborted."""
+class ObjectStore(Bucket):
+    """One bucket of any S3 storage. Calls block, and may come from many threads at once.
 
-    key: str
-    upload_id: str
-    started_at: datetime
-
-
-class ObjectStore:
-    """One bucket. Calls block, and may come from many threads at once.
-
-    Every method raises `Outage` when the storage does not work or refuses us, `Temporary` or
-    `Permanent` when it refuses the request itself, and `BadKey` for a key that is not safe.
+    Every method raises `Outage` when the storage does not work or refuses us (`retry_after` says
+    how long it wants to be left alone), `Temporary` or `Permanent` when it refuses the request
+    itself, and `BadKey`, a `ValueError`, for a key that different servers take differently.
     """
 
-    def __init__(self, target: StorageTarget, *, client: Any = None) -> None:
-        """`client` is shared between the buckets of one account; without it, one is made."""
-        self.target = target
-        self._client = make_client(target) if client is None else client
-        self._deletes_in_bulk = True
-
-    @property
-    def client(self) -> Any:
-        """The boto3 client, to share with other buckets of the same account."""
-        return self._client
-
-    def url(self, key: str) -> str:
-        """The unsigned URL: public, or on the endpoint when the bucket is private."""
-        base = (self.target.public_url or self.target.endpoint).rstrip("/")
-        return f"{base}/{self.target.bucket}/{quote(check_key(key))}"
-
-    def head(self, key: str) -> ObjectInfo | None:
-        """What is stored at the key; None when nothing is."""
-        with failures.translated(self.target):
-            try:
-                answer = self._client.head_object(**self._at(key))
-            except ClientError as error:
-                if failures.refusal_of(error).status == 404:
-                    return None
-                raise
-        return ObjectInfo(
-            key=key,
-            size=answer["ContentLength"],
-            etag=answer.get("ETag", "").strip('"'),
-            content_type=answer.get("ContentType", ""),
-            last_modified=answer["LastModified"],
-        )
-
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every object whose key begins with `prefix`, in pages of up to 1,000."""
-        pages = self._client.get_paginator("list_objects_v2")
-        with failures.translated(self.target):
-            for page in pages.paginate(Bucket=self.target.bucket, Prefix=prefix):
-                yield from map(_listed, page.get("Contents", ()))
-
-    def put_small(
-        self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None
+    def __init__(
+        self, target: StorageTarget, *, client: Any = None, transfer: Transfer | None = None
     ) -> None:
-        """Stores a few bytes, such as a sidecar. Media goes through `Transfer`."""
-        md5 = hashlib.md5(data, usedforsecurity=False).digest()
-        options = {"CacheControl": cache_control} if cache_control else {}
-        with failures.translated(self.target):
-            self._client.put_object(
-                **self._at(key),
-                Body=data,
-                ContentType=content_type,
-                ContentMD5=base64.b64encode(md5).decode(),
-                **options,
-            )
+        """`client` is shared between the buckets of one account, `transfer` between all."""
+        super().__init__(target, client=client)
+        self._given_transfer = transfer
 
-    def read_small(self, key: str) -> bytes:
-        """The whole object in memory: for sidecars and probes."""
-        with failures.translated(self.target):
-            body: bytes = self._client.get_object(**self._at(key))["Body"].read()
-        return body
+    @classmethod
+    def from_settings(cls, place: str = R2, *, settings: Settings | None = None) -> Self:
+        """The R2 bucket, `cdn:{target}`'s bucket, or the primary storage's `storage:{bucket}`.
 
-    def delete_many(self, keys: Iterable[str]) -> dict[str, str]:
-        """Deletes the objects; what is not there counts as deleted.
-
-        Returns what went wrong, by key: empty when all are gone.
+        The settings are loaded unless given. Raises `Misconfigured`, which names the variables
+        that are missing.
         """
-        errors, good = _sort_out(keys)
-        for start in range(0, len(good), DELETE_AT_ONCE):
-            errors |= self._delete(good[start : start + DELETE_AT_ONCE])
-        return errors
+        return cls(StorageTarget.of((settings or load_settings()).access(place)))
 
-    def check(self) -> None:
-        """Writes, reads back and deletes a tiny object.
-
-        Raises `Misconfigured` when a setting or a right is wrong, `Outage` when the storage does
-        not work; both say what to do.
-        """
-        probe.check(self)
-
-    # What a transfer needs besides the body itself.
-
-    def presign_put(self, key: str, *, expires_in: int, headers: Mapping[str, str]) -> str:
-        """A URL for one PUT with exactly these headers (Content-Length, -Type, Cache-Control).
-
-        It is valid for `expires_in` seconds, and as secret as a password.
-        """
-        return presign(self.target, "PUT", key, expires_in=expires_in, headers=headers)
-
-    def presign_head(self, key: str, *, expires_in: int) -> str:
-        """A URL for HEAD requests."""
-        return presign(self.target, "HEAD", key, expires_in=expires_in)
-
-    def presign_part(
-        self, key: str, upload_id: str, number: int, *, expires_in: int, headers: Mapping[str, str]
-    ) -> str:
-        """A URL for the PUT of one part, the first being number 1."""
-        part = {"partNumber": str(number), "uploadId": upload_id}
-        return presign(self.target, "PUT", key, expires_in=expires_in, headers=headers, query=part)
-
-    def create_multipart(self, key: str, *, content_type: str, cache_control: str | None) -> str:
-        """Begins a multipart upload; returns its id."""
-        options = {"CacheControl": cache_control} if cache_control else {}
-        with failures.translated(self.target):
-            answer = self._client.create_multipart_upload(
-                **self._at(key), ContentType=content_type, **options
-            )
-        return str(answer["UploadId"])
-
-    def complete_multipart(self, key: str, upload_id: str, etags: Sequence[str]) -> str:
-        """Makes the object visible, out of its parts in order; returns its ETag."""
-        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
-        with failures.translated(self.target):
-            answer = self._client.complete_multipart_upload(
-                **self._at(key), UploadId=upload_id, MultipartUpload={"Parts": parts}
-            )
-        return str(answer.get("ETag", "")).strip('"')
-
-    def abort_multipart(self, key: str, upload_id: str) -> None:
-        """Gives a multipart upload up and frees its parts; one that is gone already is fine."""
-        with failures.translated(self.target):
-            try:
-                self._client.abort_multipart_upload(**self._at(key), UploadId=upload_id)
-            except ClientError as error:
-                if failures.refusal_of(error).name != "NoSuchUpload":
-                    raise
-
-    def open_uploads(
-        self, prefix: str = "", *, older_than: timedelta = timedelta()
-    ) -> Iterator[OpenUpload]:
-        """Multipart uploads that nobody ended: what killed processes leave, and what runs now."""
-        latest = datetime.now(UTC) - older_than
-        pages = self._client.get_paginator("list_multipart_uploads")
-        with failures.translated(self.target):
-            for page in pages.paginate(Bucket=self.target.bucket, Prefix=prefix):
-                for entry in page.get("Uploads", ()):
-                    if not older_than or entry["Initiated"] <= latest:
-                        yield OpenUpload(entry["Key"], entry["UploadId"], entry["Initiated"])
-
-    def abort_uploads(self, key: str, *, older_than: timedelta = timedelta()) -> int:
-        """Aborts the open multipart uploads of exactly this key; returns how many there were."""
-        found = list(self.open_uploads(check_key(key), older_than=older_than))
-        mine = [upload for upload in found if upload.key == key]
-        for upload in mine:
-            self.abort_multipart(upload.key, upload.upload_id)
-        return len(mine)
-
-    def _at(self, key: str) -> dict[str, str]:
-        return {"Bucket": self.target.bucket, "Key": check_key(key)}
-
-    def _delete(self, keys: Sequence[str]) -> dict[str, str]:
-        if not self._deletes_in_bulk or len(keys) == 1:
-            return self._delete_singly(keys)
-        request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
-        with failures.translated(self.target):
-            try:
-                answer = self._client.delete_objects(Bucket=self.target.bucket, Delete=request)
-            except ClientError as error:
-                if failures.refusal_of(error).status not in (400, 405, 411, 501):
-                    raise
-                # The server does not know the call, or not boto3's checksum on it.
-                self._deletes_in_bulk = False
-                return self._delete_singly(keys)
-        return dict(_undeleted(answer.get("Errors", ())))
-
-    def _delete_singly(self, keys: Sequence[str]) -> dict[str, str]:
-        errors: dict[str, str] = {}
-        for key in keys:
-            try:
-                with failures.translated(self.target):
-                    self._client.delete_object(**self._at(key))
-            except (Permanent, Temporary) as error:
-                errors[key] = str(error)
-        return errors
-
-
-def _listed(entry: Mapping[str, Any]) -> ObjectInfo:
-    etag = entry.get("ETag", "").strip('"')
-    return ObjectInfo(entry["Key"], entry["Size"], etag, "", entry["LastModified"])
-
-
-def _sort_out(keys: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Errors of the keys that are not safe, and the other keys, each once."""
-    errors: dict[str, str] = {}
-    good: list[str] = []
-    for key in dict.fromkeys(keys):
+    @staticmethod
+    def status() -> dict[str, Any]:
+        """Whether the R2 bucket is configured; settings that are wrong do not configure it."""
         try:
-            good.append(check_key(key))
-        except BadKey as error:
-            errors[key] = str(error)
-    return errors, good
+            configured = load_settings().cdn(R2_TARGET) is not None
+        except Misconfigured:
+            configured = False
+        return {"r2Configured": configured, "provider": "cloudflare-r2"}
 
+    def upload(
+        self,
+        key: str,
+        source: Material,
+        content_type: str | None = None,
+        *,
+        cache_control: str | None = None,
+        progress: Callable[[int], None] = no_progress,
+    ) -> Uploaded:
+        """Stores bytes, the file at a path, or what is left of a binary stream; or nothing.
 
-def _undeleted(entries: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
-    for entry in entries:
-        if entry.get("Code") != "NoSuchKey":
-            yield entry["Key"], f"{entry.get('Code', 'error')}: {entry.get('Message', '')}"
+        Large ones go in parts; memory stays bounded, whatever the size (see `Transfer`). Without
+        a content type, the extension of the key or the file decides. `progress` is told of every
+        block how many bytes it has. Raises `OSError` when a file cannot be read.
+        """
+        with opened(source, progress=progress) as local:
+            stored = self._transfer.send(
+                local,
+                self,
+                key,
+                content_type=check_content_type(
+                    content_type or content_type_of(key, local.filename)
+                ),
+                cache_control=cache_control,
+                may_finish=lambda: None,
+                expires_in=LONGEST_VALIDITY,
+            )
+        name = local.filename or key.rpartition("/")[2]
+        return Uploaded(self.public_url(key), key, name, stored.content_type, stored.bytes)
+
+    def download(self, key: str) -> Download:
+        """Opens the object for reading: `with store.download(key) as body: body.save("a.mp3")`.
+
+        Raises `NoSuchObject` when nothing is stored at the key.
+        """
+        with failures.translated(self.target):
+            answer = self.client.get_object(**self._at(key))
+        return Download(self.target, ObjectInfo.read(key, answer), answer["Body"])
+
+    def exists(self, key: str) -> bool:
+        """Whether an object is stored at the key."""
+        return self.head(key) is not None
+
+    def copy(
+        self,
+        key: str,
+        to: str,
+        *,
+        bucket: Bucket | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+    ) -> ObjectInfo:
+        """Copies an object inside the account, to another key and perhaps another bucket.
+
+        The bytes do not leave the storage. It keeps its content type and cache control, unless
+        others are given. Returns the copy, verified; raises `NoSuchObject` when there is no such
+        object, and `Temporary` when it was overwritten meanwhile.
+        """
+        headers = copying.headers(content_type=content_type, cache_control=cache_control)
+        return copying.copy(self, key, bucket or self, to, changes=headers)
+
+    def signed_download_url(self, key: str, expires_in: int = HOUR) -> str:
+        """A URL by which anybody can read the object for 1 second to 7 days.
+
+        It is as secret as a password: not for logs or tables.
+        """
+        return presign(self.target, "GET", key, expires_in=check_lifetime(expires_in))
+
+    def signed_upload_url(self, key: str, content_type: str, expires_in: int = HOUR) -> str:
+        """A URL by which anybody can PUT the object for 1 second to 7 days.
+
+        The request must carry exactly this Content-Type. It is as secret as a password.
+        """
+        headers = {"Content-Type": check_content_type(content_type)}
+        lifetime = check_lifetime(expires_in)
+        return presign(self.target, "PUT", key, expires_in=lifetime, headers=headers)
+
+    def public_url(self, key: str) -> str:
+        """The object's URL, unsigned: on the endpoint when the bucket is private."""
+        return self.url(key)
+
+    def key_from_url(self, url: str) -> str:
+        """The key that any URL of the bucket leads to: public, on the endpoint, or signed.
+
+        Raises `ForeignUrl`, a `ValueError`, for a URL that leads elsewhere.
+        """
+        return urls.key_of(self.target, url)
+
+    def close(self) -> None:
+        """Closes the connections of the client, and of all who share it."""
+        self.client.close()
+
+    @cached_property
+    def _transfer(self) -> Transfer:
+        return self._given_transfer or Transfer()

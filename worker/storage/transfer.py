@@ -9,11 +9,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 
+from worker.storage.bucket import Bucket
 from worker.storage.connection import Connection
 from worker.storage.delivery import MOST_PARTS, Delivery, Part
 from worker.storage.intake import Intake, Source, Window, nothing, slices
 from worker.storage.keys import check_key
-from worker.storage.store import ObjectStore
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -69,7 +69,7 @@ class Transfer:
     def send(
         self,
         source: Source,
-        store: ObjectStore,
+        store: Bucket,
         key: str,
         *,
         content_type: str,
@@ -105,7 +105,7 @@ class Transfer:
             delivery.verify(intake.bytes)
         return Stored(intake.bytes, intake.sha256, etag, content_type)
 
-    def _connection(self, store: ObjectStore) -> Connection:
+    def _connection(self, store: Bucket) -> Connection:
         return Connection(
             store.target, timeout=self._timeout, tls=self._tls, compare_md5=self._compare_md5
         )

@@ -21,27 +21,11 @@ from worker.demo.embedded.cluster import (
     open_the_way,
     postgres_programs,
 )
+from worker.demo.leash import leashed, release
 
 PORT = 5432  # only a part of the socket's name: nothing listens on TCP
 START_TIMEOUT = 30.0  # seconds
 STOP_TIMEOUT = 20.0  # seconds
-
-# PostgreSQL takes the shell's place. A grandchild reads from a pipe that we hold: when we end
-# in whatever way, it sees the end of file, stops PostgreSQL and removes what was temporary. It
-# is a grandchild because PostgreSQL would stumble over a child that it did not make.
-LEASH = """
-scratch=$1; shift
-exec 3<&0 </dev/null
-( (
-    read -r released <&3 && exit
-    kill -INT $$
-    tries=200
-    while kill -0 $$ && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done
-    [ -z "$scratch" ] || rm -rf -- "$scratch"
-) >/dev/null 2>&1 & )
-exec 3<&-
-exec "$@"
-"""
 
 FOR_TESTS = {
     "fsync": "off",
@@ -68,6 +52,7 @@ class EmbeddedPostgres:
         self._programs = postgres_programs()
         self._kept = directory.expanduser().resolve() if directory else None
         self._for_tests = for_tests
+        self._durable = directory is not None and not for_tests
         self._places: Places | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -135,7 +120,7 @@ class EmbeddedPostgres:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGQUIT)
             process.wait(STOP_TIMEOUT)
-        _release_leash(process)
+        release(process)
 
     def restart(self, *, crash: bool = False) -> None:
         """Stop and start again on the same data and the same URL."""
@@ -147,7 +132,7 @@ class EmbeddedPostgres:
             places = self._places or choose_places(self._kept, in_memory=self._for_tests)
             self._places = places
             open_the_way(self._programs / "postgres", places.data, places.socket)
-            create_cluster(places.data, programs=self._programs, durable=self._kept is not None)
+            create_cluster(places.data, programs=self._programs, durable=self._durable)
             self._launch(places)
         except OSError as error:
             raise PartDidNotStart(f"PostgreSQL did not start: {error}") from error
@@ -156,7 +141,7 @@ class EmbeddedPostgres:
         with (places.data / "server.log").open("ab") as log:
             seen = log.tell()
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", LEASH, "sh", str(places.scratch or ""), *self._command(places)],
+                leashed(self._command(places), scratch=places.scratch),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -194,12 +179,3 @@ def _is_ready(data: Path, pid: int) -> bool:
     except FileNotFoundError:
         return False
     return lines[0] == str(pid) and len(lines) > 7 and lines[7].strip() == "ready"
-
-
-def _release_leash(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin:
-        try:
-            process.stdin.write(b"\n")
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it was killed from outside, together with the server

@@ -1,0 +1,54 @@
+"""What `media-worker dev` tells people to try."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+from worker.demo.bodies import media_names
+from worker.demo.stage import BUCKETS
+
+SQL = """
+    -- a track that is due: archived at once
+    insert into tracks (title, provider, status, created_at, audio_url, cover_url) values
+        ('First song', 'suno', 'completed', now() - interval '14 days',
+         '{provider}/ok/melody.mp3', '{provider}/ok/cover.jpg');
+    -- one that is not: archived in 13 days; and one that is gone at its provider
+    insert into tracks (title, provider, status, audio_url) values
+        ('For later', 'suno', 'completed', '{provider}/ok/melody.mp3'),
+        ('Gone', 'replicate', 'completed', '{provider}/gone.mp3');
+
+    select t.title, t.archive_scheduled_at, j.status, j.attempts, j.error_message, p.audio_url
+    from tracks as t join track_playback as p on p.track_id = t.id
+    left join track_archiving_jobs as j on j.track_id = t.id;
+    select * from archive_statistics;
+    select * from queue_health;
+    select * from worker_status;
+
+    -- its files go with it
+    delete from tracks where title = 'First song';
+    select bucket, object_key, status from storage_cleanup_queue;
+"""
+STORAGE = """
+    The storage, with all buckets open for reading ({buckets}):
+        {s3}/moto-api/    in a browser
+        curl {s3}/{audio}
+"""
+
+
+def guide(psql: str, *, provider: str, s3: str | None) -> str:
+    """How to get in and what to try; `s3` is the embedded storage's endpoint, if there is one."""
+    parts = [
+        "The database:",
+        f"    {psql}",
+        "",
+        "To paste there:",
+        SQL.format(provider=provider).strip("\n"),
+        "",
+        f"The provider on this machine has {provider}/ok/ + {', '.join(media_names())}",
+        f"and {provider}/generated/SEED/BYTES.mp3; everything else is 404 there.",
+    ]
+    if s3:
+        names = ", ".join(BUCKETS.values())
+        text = STORAGE.format(s3=s3, buckets=names, audio=BUCKETS["audio"])
+        parts += ["", dedent(text).strip("\n")]
+    return "\n".join(["", *parts, "", "Ctrl-C ends it. The worker says:", ""])

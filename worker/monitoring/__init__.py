@@ -1,0 +1,1 @@
+"""monitoring: what operators see and steer."""
