@@ -214,7 +214,10 @@ begin
         return;
     end if;
     select * into j from public.track_archiving_jobs as w where w.id = job_id;
-    if j.status = 'failed' and j.notified_at is null then
+    if j.track_deleted then
+        -- what the run had stored before its track was deleted
+        perform media_worker.doom_objects('tracks', array[j.track_id::text], 'hard_delete');
+    elsif j.status = 'failed' and j.notified_at is null then
         perform media_worker.archive_notify(j, language);
     end if;
 end

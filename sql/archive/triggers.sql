@@ -1,4 +1,4 @@
--- archive: what happens when tracks are inserted, updated and deleted.
+-- archive: what happens when tracks are inserted and updated.
 -- Triggers only write work rows, the schedule and the ledger's marks; they never fail the write.
 
 select media_worker.attach_work_table('public.track_archiving_jobs');
@@ -10,6 +10,8 @@ language plpgsql security definer set search_path = '' set timezone = 'UTC'
 as $$
 declare
     is_playable boolean := media_worker.is_playable(new.status::text, new.audio_url::text);
+    prefixes text[];
+    policies jsonb;
 begin
     new.archived_to_storage := coalesce(new.archived_to_storage, false);
     if new.archived_to_storage then
@@ -26,19 +28,53 @@ begin
     end if;
     if not is_playable then
         return new;
-    elsif media_worker.in_team_storage(new.audio_url::text) then
+    elsif tg_op = 'UPDATE' or coalesce(current_setting('media_worker.archive_after', true), '') = '' then
+        perform media_worker.say_archive_rules();
+    end if;
+    prefixes := nullif(current_setting('media_worker.storage_prefixes', true), '');
+    policies := nullif(current_setting('media_worker.archive_after', true), '');
+    if new.audio_url::text ^@ any (prefixes) then
         new.archived_to_storage := true;
         new.archived_at := now();
         new.storage_audio_url := new.audio_url;
     elsif new.archive_scheduled_at is null then
-        new.archive_scheduled_at := media_worker.archive_time(
-            new.provider::text, media_worker.utc(new.created_at));
+        new.archive_scheduled_at := coalesce(media_worker.time_after(media_worker.utc(new.created_at),
+            coalesce(policies ->> lower(new.provider::text), policies ->> 'default')::interval), now());
     end if;
     return new;
 end
 $$;
 comment on function public.schedule_track_archiving() is
     'Trigger on tracks: sets archive_scheduled_at from created_at and the provider''s policy, keeps what the application set itself, and records audio that is in the team''s storage already as archived.';
+
+create or replace function media_worker.say_archive_rules() returns void
+language plpgsql security definer set search_path = '' set timezone = 'UTC'
+as $$
+begin
+    perform
+        pg_catalog.set_config('media_worker.archive_after', (
+            select jsonb_object_agg(p.provider, p.archive_after)::text
+            from public.archive_policies as p), true),
+        pg_catalog.set_config('media_worker.storage_prefixes', (
+            select c.storage_prefixes::text from media_worker.archive_config as c), true);
+end
+$$;
+comment on function media_worker.say_archive_rules() is
+    'Reads what tracks are scheduled by into settings of the transaction: for an INSERT once, since a look-up a row costs more than the row.';
+
+create or replace function media_worker.tg_tracks__before_insert() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    perform media_worker.say_archive_rules();
+    return null;
+end
+$$;
+comment on function media_worker.tg_tracks__before_insert() is
+    'Before the rows of an INSERT: reads what they are scheduled by.';
+
+create or replace trigger zz_media_worker_prepare_insert before insert on public.tracks
+for each statement execute function media_worker.tg_tracks__before_insert();
 
 create or replace trigger zz_media_worker_schedule_insert before insert on public.tracks
 for each row when (new.status = 'completed' and new.archived_to_storage is not true)
@@ -234,77 +270,3 @@ for each statement execute function media_worker.tg_tracks__after_insert();
 create or replace trigger zz_media_worker_archive_update after update on public.tracks
 referencing old table as old_rows new table as new_rows
 for each statement execute function media_worker.tg_tracks__after_update();
-
--- Deletions ------------------------------------------------------------------------------------
-
-create or replace function media_worker.tg_tracks__after_delete() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-    perform media_worker.forget_tracks((select array_agg(o.id) from old_rows as o));
-    return null;
-exception when others then
-    raise warning 'media_worker: queueing the deletion of tracks'' files failed: %', sqlerrm;
-    return null;
-end
-$$;
-comment on function media_worker.tg_tracks__after_delete() is
-    'Ends the work of deleted tracks and queues the deletion of their objects.';
-
-create or replace function media_worker.forget_tracks(track_ids uuid[]) returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-    if track_ids is null then
-        return;
-    end if;
-    with concerned as (
-        select j.id from public.track_archiving_jobs as j
-        where j.track_id = any (track_ids)
-        order by j.track_id
-        for no key update
-    )
-    update public.track_archiving_jobs as j
-    set track_deleted = true,
-        status = case when j.status = 'pending' and j.claim is null then 'completed' else j.status end,
-        error_message = case when j.status = 'pending' and j.claim is null
-            then 'cancelled: the track was deleted' else j.error_message end,
-        completed_at = case when j.status = 'pending' and j.claim is null
-            then clock_timestamp() else j.completed_at end,
-        next_attempt_at = case when j.claim is null then null else j.next_attempt_at end,
-        parked = false, updated_at = clock_timestamp()
-    from concerned where j.id = concerned.id;
-    perform media_worker.doom_objects('tracks', track_ids::text[], 'hard_delete');
-end
-$$;
-comment on function media_worker.forget_tracks(uuid[]) is
-    'Marks the job rows of deleted tracks, ends those that wait, and queues the deletion of the tracks'' objects.';
-
-create or replace trigger zz_media_worker_archive_delete after delete on public.tracks
-referencing old table as old_rows
-for each statement execute function media_worker.tg_tracks__after_delete();
-
-create or replace function media_worker.tg_track__after_new_id() returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-    update media_worker.objects as o
-    set owner_id = new.id::text where o.owner_table = 'tracks' and o.owner_id = old.id::text;
-    -- what is left of an earlier track of the new id
-    delete from public.track_archiving_jobs as j
-    where j.track_id = new.id and j.claim is null and j.status in ('completed', 'failed')
-        and exists (select from public.track_archiving_jobs as o where o.track_id = old.id);
-    update public.track_archiving_jobs as j
-    set track_id = new.id, updated_at = clock_timestamp() where j.track_id = old.id;
-    return null;
-exception when others then
-    raise warning 'media_worker: track % keeps its files under its old id %: %', new.id, old.id, sqlerrm;
-    return null;
-end
-$$;
-comment on function media_worker.tg_track__after_new_id() is
-    'A track whose id changes keeps its files and its job row.';
-
-create or replace trigger zz_media_worker_new_id after update of id on public.tracks
-for each row when (new.id is distinct from old.id)
-execute function media_worker.tg_track__after_new_id();

@@ -1,5 +1,6 @@
 -- The life of a work row: claim, finish, reschedule; and what is asked about it meanwhile.
--- Each writes in sets, and only where the row still carries the run's token.
+-- Each writes in sets, and only where the row still carries the run's token. The ids stand in
+-- each condition, not in a join: for that the planner reads the whole of a table that has just grown.
 
 create or replace function media_worker.kind(name text) returns media_worker.work_kinds
 language plpgsql stable set search_path = ''
@@ -44,7 +45,7 @@ begin
             update %1$s as t
             set status = 'processing', claim = $2, claimed_by = $3, attempts = t.attempts + 1,
                 started_at = clock_timestamp(), completed_at = null, updated_at = clock_timestamp()
-            from candidate where t.id = candidate.id
+            from candidate where t.id = any ($1) and t.id = candidate.id
             returning t.id, t.attempts, t.crashes
         )
         select c.id, c.attempts, c.crashes, false from claimed as c
@@ -75,7 +76,7 @@ begin
     execute format($sql$
         update %s as t
         set status = case when t.status = 'processing' then $3 else t.status end,
-            error_message = case t.status when 'processing' then given.message
+            error_message = case t.status when 'processing' then $4[array_position($2, t.id)]
                                           when 'pending' then null else t.error_message end,
             completed_at = case t.status when 'processing' then clock_timestamp()
                                          when 'pending' then null else t.completed_at end,
@@ -83,8 +84,7 @@ begin
             next_attempt_at = case when t.status = 'pending' then t.next_attempt_at end,
             claim = null, claimed_by = null, crashes = 0, crashes_alone = 0, parked = false,
             updated_at = clock_timestamp()
-        from unnest($2, $4) as given(id, message)
-        where t.id = given.id and t.claim = $1
+        where t.id = any ($2) and t.claim = $1
     $sql$, k.work_table) using token, ids, status, messages;
     get diagnostics touched = row_count;
     return touched;
@@ -106,16 +106,16 @@ begin
         update %s as t
         set status = case when t.status = 'processing' then 'pending' else t.status end,
             next_attempt_at = case t.status
-                when 'processing' then clock_timestamp() + make_interval(secs => given.delay)
+                when 'processing' then clock_timestamp()
+                    + make_interval(secs => $3[array_position($2, t.id)])
                 when 'pending' then t.next_attempt_at end,
             error_message = case t.status
-                when 'processing' then coalesce(given.message, t.error_message)
+                when 'processing' then coalesce($4[array_position($2, t.id)], t.error_message)
                 when 'pending' then null else t.error_message end,
             attempts = case when t.status = 'pending' then 0
                 when $5 then t.attempts else greatest(t.attempts - 1, 0) end,
             claim = null, claimed_by = null, parked = false, updated_at = clock_timestamp()
-        from unnest($2, $3, $4) as given(id, delay, message)
-        where t.id = given.id and t.claim = $1
+        where t.id = any ($2) and t.claim = $1
     $sql$, k.work_table) using token, ids, delays, messages, counted;
     get diagnostics touched = row_count;
     return touched;

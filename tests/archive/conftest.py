@@ -45,8 +45,9 @@ class Tracks:
         self, audio: str | None = SOURCE, *, age: str = "14 days", **values: Any
     ) -> UUID:
         """Insert a completed track that is due, unless told otherwise."""
+        key: UUID = values.pop("id", None) or uuid4()
         track = {
-            "id": uuid4(),
+            "id": key,
             "user_id": uuid4(),
             "title": "Song",
             "provider": "suno",
@@ -58,7 +59,7 @@ class Tracks:
             track["created_at"] = self.one("select now() - %s::interval", age)
         names, marks = ", ".join(track), ", ".join(["%s"] * len(track))
         self.sql(f"insert into tracks ({names}) values ({marks})", *track.values())
-        return track["id"]
+        return key
 
     def update(self, track: UUID, changes: str, *params: Any) -> None:
         self.sql(f"update tracks set {changes} where id = %s", *params, track)

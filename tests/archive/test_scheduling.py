@@ -14,7 +14,8 @@ TEAM_URL = "https://storage.example.com/tracks-audio/mine.mp3"
 
 
 def scheduled(tracks: Tracks, track: UUID) -> datetime | None:
-    return tracks.one("select archive_scheduled_at from tracks where id = %s", track)
+    found: datetime | None = tracks.track(track)["archive_scheduled_at"]
+    return found
 
 
 @pytest.fixture
@@ -38,16 +39,13 @@ def test_completed_track_is_scheduled_by_its_providers_policy(
 
 
 @pytest.mark.parametrize(
-    "values", [{"status": "processing"}, {"status": None}, {"audio_url": None}, {"audio_url": ""}]
+    ("audio", "status"),
+    [(SOURCE, "processing"), (SOURCE, None), (None, "completed"), ("", "completed")],
 )
 def test_track_without_anything_to_archive_is_not_scheduled(
-    tracks: Tracks, values: dict[str, str | None]
+    tracks: Tracks, audio: str | None, status: str | None
 ) -> None:
-    track = (
-        tracks.insert_track(**{"audio": SOURCE} | values)
-        if "audio_url" not in values
-        else (tracks.insert_track(values["audio_url"]))
-    )
+    track = tracks.insert_track(audio, status=status)
     assert scheduled(tracks, track) is None
     assert tracks.job(track) is None
 

@@ -15,12 +15,12 @@ def deletions(archive: Archive) -> list[str]:
     return [row["status"] for row in archive.sql("select status from storage_cleanup_queue")]
 
 
-def held_up(archive: Archive, track: UUID, **values: object) -> Gate:
+def held_up(archive: Archive, track: UUID, *, user_id: UUID | None = None) -> Gate:
     """Insert a track whose transfer stops halfway, and wait until it does."""
     gate = Gate(BIG // 2)
     body = GeneratedMp3(3, BIG)
     url = archive.provider.serve("/big.mp3", Behaviour(body, gate=gate), Behaviour(body))
-    archive.insert_track(url, id=track, **values)
+    archive.insert_track(url, id=track, user_id=user_id)
     archive.start()
     assert gate.reached.wait(20)
     archive.wait_for("select count(*) from media_worker.objects")

@@ -65,18 +65,20 @@ def test_network_that_stalls_and_comes_back(loaded: Faults) -> None:
         _assert_went_on(loaded, worker)
 
 
-def test_sigterm_while_the_network_stalls(loaded: Faults) -> None:
-    with DatabaseProxy(loaded.archive.url) as proxy:
-        worker = _busy(loaded, DATABASE_URL=proxy.url, SHUTDOWN_GRACE="1")
+def test_sigterm_while_the_network_stalls(faults: Faults) -> None:
+    faults.tracks(10, size=SIZE, bytes_per_second=SPEED)
+    with DatabaseProxy(faults.archive.url) as proxy:
+        worker = _busy(faults, DATABASE_URL=proxy.url, SHUTDOWN_GRACE="1")
         proxy.freeze()
         begun = time.monotonic()
         assert worker.terminate() == 0
         assert time.monotonic() - begun < 1 + 8
         proxy.forward()
-    loaded.bury(worker)
-    loaded.start()
-    loaded.wait_for_rest()
-    loaded.assert_archived()
+    faults.bury(worker)
+    faults.start()
+    faults.wait_for_rest()
+    faults.assert_archived()
+    faults.assert_tidy()
 
 
 def test_sigterm_before_there_is_a_database(faults: Faults) -> None:

@@ -12,9 +12,8 @@ from tests.support.wait import wait_until
 
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] not in "ZX"
     return False
 
 

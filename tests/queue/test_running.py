@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.queue.capability import PLANS
 from tests.queue.composition import compose_for_tests, settings_for, working
 from tests.queue.site import Site
 from tests.support.wait import wait_until_async

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from tests.storage.helpers import BODY, fetch, status_of
 from tests.support.strict_s3 import StrictS3
-from worker.commands_storage import app
+from worker.cli.storage import app
 from worker.demo.bodies import media
 from worker.storage import ObjectStore
 

@@ -217,6 +217,12 @@ def test_copy_may_get_other_headers(store: ObjectStore) -> None:
     assert (copied.content_type, copied.cache_control) == ("audio/mpeg", "no-cache")
 
 
+def test_copy_keeps_the_header_that_is_not_given(store: ObjectStore) -> None:
+    store.upload("a", BODY, "audio/flac", cache_control="no-cache")
+    copied = store.copy("a", "b", content_type="audio/mpeg")
+    assert (copied.content_type, copied.cache_control) == ("audio/mpeg", "no-cache")
+
+
 def test_copy_goes_to_another_bucket_of_the_account(
     store: ObjectStore, server: Server, clients: dict[str, Any]
 ) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -101,13 +100,10 @@ def test_delete_in_a_missing_bucket_is_an_outage(s3: S3ForTests) -> None:
     store.client.close()
 
 
-def test_put_small_does_not_wait_for_an_interim_answer(
+def test_put_small_does_not_ask_for_an_interim_answer(
     store: ObjectStore, standin: S3StandIn
 ) -> None:
-    store.presign_head("warm-up", expires_in=60)
-    begun = time.monotonic()
     put(store, "a")
-    assert time.monotonic() - begun < 0.9
     assert "expect" not in standin.requests[-1].headers
     assert "transfer-encoding" not in standin.requests[-1].headers
 

@@ -135,7 +135,7 @@ class Bucket:
         return errors
 
     def copy_whole(self, key: str, origin: Mapping[str, Any], headers: Mapping[str, str]) -> None:
-        """Copies an object to the key in one call; `headers` replace all of its own."""
+        """Copies an object to the key in one call; `headers`, if any, replace all of its own."""
         directive = {"MetadataDirective": "REPLACE"} if headers else {}
         with failures.translated(self.target):
             self._client.copy_object(**self._at(key), **origin, **headers, **directive)

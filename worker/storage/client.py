@@ -8,6 +8,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.handlers import add_expect_header
 
@@ -25,7 +26,7 @@ def make_client(target: StorageTarget) -> Any:
     Raises `Misconfigured` when the endpoint is no URL.
     """
     try:
-        client = boto3.session.Session().client(
+        client = boto3.session.Session(botocore_session=_session()).client(
             "s3",
             endpoint_url=target.endpoint,
             region_name=target.region or "auto",
@@ -40,6 +41,11 @@ def make_client(target: StorageTarget) -> Any:
     client.meta.events.unregister("before-call.s3", add_expect_header)
     client.meta.events.register("before-call.s3.DeleteObjects", _sum_up_by_md5)
     return client
+
+
+def _session() -> botocore.session.Session:
+    # an AWS_PROFILE of the environment is not ours, and one that does not exist would be an error
+    return botocore.session.Session(session_vars={"profile": (None, None, None, None)})
 
 
 def content_md5(data: bytes) -> str:

@@ -20,7 +20,7 @@ AT_ONCE = 256 * MIB
 def headers(*, content_type: str | None, cache_control: str | None) -> dict[str, str]:
     """What a copy gets instead of what its original has, by boto3's names."""
     given = {"ContentType": content_type, "CacheControl": cache_control}
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value}
 
 
 def copy(
@@ -47,10 +47,10 @@ def copy(
         # Not a mixture of what is there now and what comes in between.
         "CopySourceIfMatch": f'"{found.etag}"',
     }
+    kept = headers(content_type=found.content_type, cache_control=found.cache_control)
     if found.size <= at_once:
-        bucket.copy_whole(to, origin, changes)
+        bucket.copy_whole(to, origin, {**kept, **changes} if changes else {})
     else:
-        kept = headers(content_type=found.content_type, cache_control=found.cache_control)
         _in_parts(bucket, to, origin, {**kept, **changes}, list(_spans(found.size, at_once)))
     return _verified(bucket, to, found)
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json as json_format
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 from uuid import uuid4
 
 import typer
 from rich.console import Console
 
-from worker.errors import Misconfigured, Permanent, WorkError
-from worker.logging import redact
+from worker.cli.answers import FAILED, Json, errors, print_json, say
+from worker.errors import Permanent
 
 if TYPE_CHECKING:
     from worker.download import Content, Role
     from worker.storage import ObjectStore
 
-FAILED, USAGE = 1, 2
 WEEK = 7 * 24 * 3600
 STDOUT = Path("-")
 
@@ -31,7 +29,6 @@ app = typer.Typer(
     help="Store, fetch and delete objects, and make URLs for them.",
     no_args_is_help=True,
 )
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, and no progress.")]
 Key = Annotated[str, typer.Argument(help="The object's key.")]
 Place = Annotated[
     str,
@@ -55,12 +52,12 @@ def upload(
     json: Json = False,
 ) -> None:
     """Store audio, a video or an image, and print what came of it as JSON."""
-    with _errors(), _store(place) as store:
+    with errors(), _store(place) as store:
         content = _media(file)
         key = key or f"media/{uuid4()}.{content.extension}"
         with _progress(file.name, file.stat().st_size, quiet=json) as progress:
             uploaded = store.upload(key, file, content.mime, progress=progress)
-    _print_json(uploaded.as_json())
+    print_json(uploaded.as_json())
 
 
 @app.command()
@@ -78,14 +75,14 @@ def download(
         raise typer.BadParameter("the key ends with a slash: name a file")
     file = file or Path(name)
     path = file / name if file.is_dir() else file
-    with _errors(), _store(place) as store, store.download(key) as body:
+    with errors(), _store(place) as store, store.download(key) as body:
         if path == STDOUT:
             shutil.copyfileobj(body, sys.stdout.buffer)
             return
         with _progress(key, body.length, quiet=json) as progress:
             body.save(path, progress=progress)
     answer = {"key": key, "file": str(path), "size": body.length}
-    _print_json(answer) if json else typer.echo(f"{path}: {body.length} bytes")
+    print_json(answer) if json else typer.echo(f"{path}: {body.length} bytes")
 
 
 @app.command()
@@ -99,12 +96,12 @@ def url(
     json: Json = False,
 ) -> None:
     """Print the public URL of an object, or a signed one where the bucket is private."""
-    with _errors(), _store(place) as store:
+    with errors(), _store(place) as store:
         signed = signed or not store.target.public_url
         found = store.signed_download_url(key, expires_in) if signed else store.public_url(key)
     answer = {"url": found, "key": key, "signed": signed}
     answer |= {"expires_in": expires_in} if signed else {}
-    _print_json(answer) if json else typer.echo(found)
+    print_json(answer) if json else typer.echo(found)
 
 
 @app.command("upload-url")
@@ -118,19 +115,19 @@ def upload_url(
     json: Json = False,
 ) -> None:
     """Print a signed URL that takes one kind of PUT: of the key, with the content type."""
-    with _errors(), _store(place) as store:
+    with errors(), _store(place) as store:
         found = store.signed_upload_url(key, content_type, expires_in)
         public = store.public_url(key)
     answer = {"upload_url": found, "key": key, "url": public, "expires_in": expires_in}
-    _print_json(answer) if json else typer.echo(found)
+    print_json(answer) if json else typer.echo(found)
 
 
 @app.command()
 def exists(key: Key, place: Place = R2, json: Json = False) -> None:
     """Say whether an object is stored at the key; exit status 1 if none is."""
-    with _errors(), _store(place) as store:
+    with errors(), _store(place) as store:
         found = store.exists(key)
-    _print_json({"key": key, "exists": found}) if json else typer.echo("yes" if found else "no")
+    print_json({"key": key, "exists": found}) if json else typer.echo("yes" if found else "no")
     if not found:
         raise typer.Exit(FAILED)
 
@@ -142,17 +139,17 @@ def delete(
     json: Json = False,
 ) -> None:
     """Delete objects; what is not there counts as deleted. 1 if any could not be."""
-    with _errors(), _store(place) as store:
-        errors = store.delete_many(keys)
-    deleted = [key for key in dict.fromkeys(keys) if key not in errors]
+    with errors(), _store(place) as store:
+        kept = store.delete_many(keys)
+    deleted = [key for key in dict.fromkeys(keys) if key not in kept]
     if json:
-        _print_json({"deleted": deleted, "errors": errors})
+        print_json({"deleted": deleted, "errors": kept})
     else:
         for key in deleted:
             typer.echo(f"deleted: {key}")
-        for key, error in errors.items():
-            _say(f"{key}: {error}")
-    if errors:
+        for key, error in kept.items():
+            say(f"{key}: {error}")
+    if kept:
         raise typer.Exit(FAILED)
 
 
@@ -163,9 +160,9 @@ def key_from_url(
     json: Json = False,
 ) -> None:
     """Print the key that a URL of the bucket leads to."""
-    with _errors(), _store(place) as store:
+    with errors(), _store(place) as store:
         found = store.key_from_url(url)
-    _print_json({"key": found}) if json else typer.echo(found)
+    print_json({"key": found}) if json else typer.echo(found)
 
 
 @app.command()
@@ -174,11 +171,11 @@ def status(json: Json = False) -> None:
     from worker.settings import R2_TARGET, load_settings
     from worker.storage import ObjectStore
 
-    with _errors():
+    with errors():
         missing = load_settings().cdn_missing(R2_TARGET)
         found = ObjectStore.status()
     if json:
-        _print_json(found)
+        print_json(found)
     else:
         typer.echo(
             f"R2 is not configured: set {', '.join(missing)}" if missing else "R2 is configured"
@@ -197,7 +194,9 @@ def _media(file: Path) -> Content:
 
     named = content_type_of(file.name)
     with file.open("rb") as stream:
-        found = {role: _recognised(stream, role) for role in _roles(named)}
+        found: dict[str, Content | Permanent] = {
+            role: _recognised(stream, role) for role in _roles(named)
+        }
     if content := next((each for each in found.values() if not isinstance(each, Permanent)), None):
         return content
     refusal = found.get(named.partition("/")[0], found["audio"])
@@ -235,31 +234,3 @@ def _progress(what: str, size: int, *, quiet: bool) -> Iterator[Callable[[int], 
     disabled = quiet or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=disabled) as bar:
         yield partial(bar.advance, bar.add_task(what, total=size))
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """What a user can mend is said in one line; a bug keeps its traceback."""
-    from worker.storage import BadArgument
-
-    try:
-        yield
-    except (Misconfigured, BadArgument) as error:
-        _say(str(error))
-        raise typer.Exit(USAGE) from error
-    except WorkError as error:
-        _say(str(error))
-        raise typer.Exit(FAILED) from error
-    except OSError as error:
-        _say(f"{error.filename or 'the file'}: {error.strerror or error}")
-        raise typer.Exit(FAILED) from error
-
-
-def _say(message: str) -> None:
-    Console(stderr=True, highlight=False).print(
-        f"media-worker: {redact(message)}", markup=False, style="red", soft_wrap=True
-    )
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json_format.dumps(value, ensure_ascii=False))

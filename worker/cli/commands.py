@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import json as json_format
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from logging import getLogger
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
-from rich.console import Console
 
 from worker import logging
+from worker.cli.answers import FAILED, Json, errors, print_json
+from worker.cli.storage import app as storage
 from worker.errors import Misconfigured
 from worker.settings import Settings, load_settings
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
 app = typer.Typer(
     name="media-worker",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(storage)
 Queue = Literal["archive", "cdn", "cleanup", "sync", "maintenance"]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
@@ -71,7 +66,7 @@ def migrate(
     """
     from worker.db.migrator import Migrator
 
-    with _errors():
+    with errors():
         migrator = Migrator(_database_url())
         if sql:
             typer.echo(migrator.script())
@@ -108,7 +103,7 @@ def run(
 
     logging.configure()
     names = [name.strip() for name in queues.split(",")] if queues is not None else None
-    with _errors():
+    with errors():
         settings = _settings()
         code = daemon.run(
             lambda: compose(
@@ -128,9 +123,9 @@ def status(json: Json = False) -> None:
     """
     from worker.monitoring.report import print_status, read_status
 
-    with _errors():
+    with errors():
         found = read_status(_database_url())
-    _print_json(found) if json else print_status(found)
+    print_json(found) if json else print_status(found)
 
 
 @app.command()
@@ -141,9 +136,9 @@ def retry(
     """Have everything that failed in a queue done again, with its tries counted anew."""
     from worker.monitoring.report import retry_failed
 
-    with _errors():
+    with errors():
         number = retry_failed(_database_url(), queue)
-    _print_json({"queued": number}) if json else typer.echo(f"queued again: {number}")
+    print_json({"queued": number}) if json else typer.echo(f"queued again: {number}")
 
 
 @app.command()
@@ -161,7 +156,7 @@ def doctor(
     from worker.doctor.report import examine, print_findings
 
     findings = examine(fix=fix)
-    _print_json([vars(f) for f in findings]) if json else print_findings(findings)
+    print_json([vars(f) for f in findings]) if json else print_findings(findings)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(FAILED)
 
@@ -193,7 +188,7 @@ def archive(
         raise typer.BadParameter("--force needs a TRACK_ID", param_hint="--force")
     logging.configure(level="ERROR")
     getLogger("worker.queue.settlement").setLevel("CRITICAL")  # the answer names what failed
-    with _errors():
+    with errors():
         settings = _settings()
         answer = archive_now(
             settings,
@@ -204,7 +199,7 @@ def archive(
             quiet=json,
             hand=lambda: Daemon(compose(settings, queues=["archive"])).on_call("archive"),
         )
-    _print_json(answer.as_json()) if json else typer.echo(answer.text)
+    print_json(answer.as_json()) if json else typer.echo(answer.text)
     if answer.failed:
         raise typer.Exit(FAILED)
 
@@ -214,7 +209,7 @@ def dev() -> None:
     """Run a worker on embedded PostgreSQL and S3, to try things by hand with psql."""
     from worker.demo.dev import run_dev
 
-    with _errors():
+    with errors():
         run_dev()
 
 
@@ -223,7 +218,7 @@ def demo() -> None:
     """Show the whole job on embedded PostgreSQL and S3, and prove the result."""
     from worker.demo.demo import run_demo
 
-    with _errors():
+    with errors():
         succeeded = run_demo()
     if not succeeded:
         raise typer.Exit(FAILED)
@@ -252,41 +247,3 @@ def _settings() -> Settings:
 def _database_url() -> str:
     url = _settings().database_url
     return url.get_secret_value() if url else ""
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """What a user can mend is said in one line; a bug keeps its traceback."""
-    import psycopg
-
-    from worker.db.plan import MigrationFailed, MigrationRefused
-    from worker.db.pool import DatabaseUnavailable
-    from worker.db.refusals import explained
-
-    try:
-        yield
-    except Misconfigured as error:
-        _fail(str(error), USAGE)
-    except (MigrationRefused, MigrationFailed, DatabaseUnavailable) as error:
-        _fail(str(error), FAILED)
-    except psycopg.Error as error:
-        _fail(explained(error), FAILED)
-    except KeyboardInterrupt:
-        _say("interrupted")
-        # a thread that still waits for the network must not delay the end
-        os._exit(INTERRUPTED)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    _say(message)
-    sys.exit(code)
-
-
-def _say(message: str) -> None:
-    Console(stderr=True, highlight=False).print(
-        f"media-worker: {logging.redact(message)}", markup=False, style="red", soft_wrap=True
-    )
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json_format.dumps(value, default=str, ensure_ascii=False))
