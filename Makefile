@@ -1,6 +1,8 @@
 # `make help` lists the commands. Nothing but Python 3.11 or later and make is needed.
 
 PYTHON ?= python3
+# Tests at a time: most of them wait for a process, and two cores carry four.
+JOBS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -28,7 +30,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/media-worker demo $(ARGS)
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -18,10 +18,12 @@ def migrated_database(*, ids_per_job: int = 100) -> Iterator[str]:
     """The URL of a migrated database that has the tests' capability too."""
     directory = Path(tempfile.mkdtemp(prefix="media-worker-bench-"))
     try:
-        with EmbeddedPostgres(directory / "data") as embedded:
-            with PostgresServer(embedded.url).fresh_database() as url:
-                migrate(url)
-                install(url, ids_per_job=ids_per_job)
-                yield url
+        with (
+            EmbeddedPostgres(directory / "data") as embedded,
+            PostgresServer(embedded.url).fresh_database() as url,
+        ):
+            migrate(url)
+            install(url, ids_per_job=ids_per_job)
+            yield url
     finally:
         shutil.rmtree(directory, ignore_errors=True)

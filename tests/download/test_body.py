@@ -9,7 +9,7 @@ from ipaddress import ip_network
 import pytest
 
 from worker.download import Downloader, HostGate
-from worker.errors import Permanent, Temporary
+from worker.errors import Busy, Permanent, Temporary
 
 from .helpers import downloader, policy, read_all, read_on
 from .origin import Line, Origin, Request, Script, chunks, head, ranged, reply
@@ -388,7 +388,7 @@ def test_host_is_left_when_the_body_is_closed() -> None:
     with Origin(reply(DATA)) as origin:
         found = Downloader(policy(), gate=gate)
         body = found.open(origin.url())
-        with pytest.raises(Temporary, match="waiting"):
+        with pytest.raises(Busy, match="waiting"):
             found.open(origin.url())
         body.close()
         assert read_all(found.open(origin.url())) == DATA

@@ -50,7 +50,7 @@ class Session:
                     raise Undo
         except Undo:
             self._mine = before
-        time.sleep(self._random.uniform(0, 0.03))
+        time.sleep(self._random.uniform(0, 0.15))
 
     def _change(self, connection: psycopg.Connection[Any]) -> None:
         changes = (self._insert, self._insert, self._ask_again, self._ask_again, self._upsert)
@@ -90,7 +90,9 @@ class Session:
         self._mine = [row for row in self._mine if row not in gone]
 
     def _some(self) -> Sequence[UUID]:
-        return self._random.sample(self._mine, min(len(self._mine), self._random.choice((1, 3, 40))))
+        return self._random.sample(
+            self._mine, min(len(self._mine), self._random.choice((1, 3, 40)))
+        )
 
 
 class Application:

@@ -1,4 +1,4 @@
-"""Everything at once: random changes, held transactions, workers that are killed again and again."""
+"""Everything at once: random changes, held transactions, workers that are killed and killed."""
 
 from __future__ import annotations
 
@@ -62,19 +62,19 @@ def stir(site: Site, workers: Workers, *, seconds: float, seed: int) -> Applicat
 
 @pytest.mark.timeout(240)
 def test_nothing_is_lost_while_workers_are_killed(site: Site, workers: Workers) -> None:
-    site.sql("update media_worker.work_kinds set ids_per_job = 10 where kind = 'test'")
-    application = stir(site, workers, seconds=15, seed=1)
+    site.sql("update media_worker.work_kinds set ids_per_job = 20 where kind = 'test'")
+    application = stir(site, workers, seconds=10, seed=1)
     check(site, application, timeout=120)
 
 
 @pytest.mark.timeout(120)
 def test_nothing_is_lost_without_the_reconciler(site: Site, workers: Workers) -> None:
-    site.sql("update media_worker.work_kinds set ids_per_job = 10 where kind = 'test'")
+    site.sql("update media_worker.work_kinds set ids_per_job = 20 where kind = 'test'")
     without = ("--without", "reconcile", "rescue", "disown")
     for _ in range(2):
         workers.start("--sets", "--every", "0.2", *without)
     with Application(site.url, sessions=5, seed=2) as application:
-        time.sleep(12)
+        time.sleep(8)
     check(site, application, timeout=30)
 
 
@@ -82,6 +82,6 @@ def test_nothing_is_lost_without_the_reconciler(site: Site, workers: Workers) ->
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [3, 4, 5])
 def test_nothing_is_lost_in_the_long_run(site: Site, workers: Workers, seed: int) -> None:
-    site.sql("update media_worker.work_kinds set ids_per_job = 10 where kind = 'test'")
+    site.sql("update media_worker.work_kinds set ids_per_job = 20 where kind = 'test'")
     application = stir(site, workers, seconds=120, seed=seed)
     check(site, application, timeout=600)

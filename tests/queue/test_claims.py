@@ -116,7 +116,9 @@ def test_claims_that_their_worker_does_not_know_are_freed(site: Site) -> None:
     worker, token = register(site), uuid4()
     site.sql(CLAIM, [known], worker, token)
     site.sql(CLAIM, [stray], worker, uuid4())
-    site.sql("update test_work set started_at = now() - interval '1 minute' where claim is not null")
+    site.sql(
+        "update test_work set started_at = now() - interval '1 minute' where claim is not null"
+    )
     site.sql(CLAIM, [fresh], worker, uuid4())
     assert site.one("select media_worker.disown(%s, %s)", worker, [token]) == 1
     assert site.is_(stray, status="pending", claim=None, attempts=0, crashes=0)

@@ -12,8 +12,9 @@ from tests.support.wait import wait_until
 
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
-    with suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    with suppress(FileNotFoundError, ProcessLookupError):
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] not in "ZX"
     return False
 
 
@@ -90,7 +91,9 @@ def test_row_that_kills_its_worker_ends_alone_and_takes_no_other_along(
     for alone in (1, 2):
         skip_the_wait(site)
         site.wait_for(poison, status="pending", crashes_alone=alone, claim=None)
-        delay = site.sql("select next_attempt_at - updated_at as delay from test_work where plan = 'die'")
+        delay = site.sql(
+            "select next_attempt_at - updated_at as delay from test_work where plan = 'die'"
+        )
         assert 50 < delay[0]["delay"].total_seconds() < 310
     skip_the_wait(site)
     found = site.wait_for(poison, status="failed")

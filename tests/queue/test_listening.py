@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.queue.composition import compose_for_tests, settings_for, working
 from tests.queue.site import Site
 from tests.support.wait import wait_until_async
 from worker.queue import wakeups
-
-CUT = """
-    select count(pg_terminate_backend(pid)) from pg_stat_activity
-    where datname = current_database() and query ilike any (array['listen %%', 'select 1'])
-        and pid <> pg_backend_pid() and %s
-"""
 
 
 async def run_one(site: Site) -> float:
@@ -24,7 +20,7 @@ async def run_one(site: Site) -> float:
     return time.monotonic() - began
 
 
-async def test_job_is_seen_at_once(site: Site, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+async def test_job_is_seen_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wakeups, "POLLING_SECONDS", 3600.0)
     app = compose_for_tests(settings_for(site.url), every=3600)
     async with working(app):
@@ -32,7 +28,9 @@ async def test_job_is_seen_at_once(site: Site, monkeypatch) -> None:  # type: ig
         assert max([await run_one(site) for _ in range(5)]) < 2
 
 
-async def test_worker_that_no_longer_listens_polls(site: Site, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+async def test_worker_that_no_longer_listens_polls(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def deaf(*_: object, **__: object) -> None:
         await wait_until_async(lambda: False, timeout=3600)
 

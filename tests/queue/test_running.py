@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
 import pytest
 
 from tests.queue.composition import compose_for_tests, settings_for, working
 from tests.queue.site import Site
 from tests.support.wait import wait_until_async
+from worker.app import Ability, Capabilities, Tools
+from worker.queue.model import Claimed, Done, Failed, Outcome, WorkKind
 
 
 async def test_capability_needs_a_table_a_trigger_call_and_an_action(site: Site) -> None:
@@ -43,7 +49,7 @@ async def test_temporary_errors_count_up_to_the_last_try(site: Site) -> None:
         found = await site.becomes(row, status="failed")
     assert found["error_message"] == "gave up after 3 tries: the provider answers 503"
     began = [run["began_at"] for run in site.runs(row)]
-    gaps = [(later - sooner).total_seconds() for sooner, later in zip(began, began[1:], strict=False)]
+    gaps = [(later - sooner).total_seconds() for sooner, later in itertools.pairwise(began)]
     assert [run["attempts"] for run in site.runs(row)] == [1, 2, 3]
     # the delays are 0.1 and 0.2 s, jittered; duties come every 10 s: timers have brought them in
     assert gaps[0] >= 0.075 and gaps[1] >= 0.15 and sum(gaps) < 5
@@ -170,3 +176,66 @@ async def test_rows_that_are_held_for_long_make_no_storm_of_jobs(site: Site) -> 
             transaction.execute("commit")
             for row in held:
                 await site.becomes(row, status="completed")
+
+
+def acting(**changes: object) -> Capabilities:
+    """The capability with another kind of action."""
+
+    def capabilities(_tools: Tools) -> Sequence[Ability]:
+        values = {"max_attempts": 1, **changes}
+        return [Ability(kinds=(WorkKind("test", "maintenance", "test.work", **values),))]  # type: ignore[arg-type]
+
+    return capabilities
+
+
+async def test_bug_in_an_action_for_sets_counts_as_a_try_of_each_row(site: Site) -> None:
+    async def act(works: Sequence[Claimed]) -> Mapping[UUID, Outcome]:
+        raise ZeroDivisionError
+
+    rows = site.insert("ok", "ok")
+    app = compose_for_tests(settings_for(site.url), capabilities=acting(act=act))
+    async with working(app):
+        for row in rows:
+            found = await site.becomes(row, status="failed")
+            assert "unexpected error (ZeroDivisionError)" in found["error_message"]
+
+
+async def test_row_of_which_an_action_says_nothing_is_a_failed_try(site: Site) -> None:
+    async def act(works: Sequence[Claimed]) -> Mapping[UUID, Outcome]:
+        return {works[0].id: Done()}
+
+    site.insert("ok", "ok")
+    app = compose_for_tests(settings_for(site.url), capabilities=acting(act=act))
+    async with working(app):
+        await wait_until_async(
+            lambda: site.one("select bool_and(claim is null and not runnable) from test_work")
+        )
+    ended = site.sql("select status, error_message from test_work order by status")
+    assert [row["status"] for row in ended] == ["completed", "failed"]
+    assert "did not say what came of it" in ended[1]["error_message"]
+
+
+async def test_failure_whose_own_ending_breaks_is_a_failure_all_the_same(site: Site) -> None:
+    async def act(works: Sequence[Claimed]) -> Mapping[UUID, Outcome]:
+        return {work.id: Failed("it is broken") for work in works}
+
+    async def on_failure(work: Claimed, message: str) -> None:
+        raise ZeroDivisionError
+
+    (row,) = site.insert()
+    capabilities = acting(act=act, on_failure=on_failure)
+    async with working(compose_for_tests(settings_for(site.url), capabilities=capabilities)):
+        found = await site.becomes(row, status="failed")
+    assert found["error_message"] == "it is broken"
+
+
+async def test_run_that_takes_too_long_gives_its_row_up(site: Site) -> None:
+    async def act(works: Sequence[Claimed]) -> Mapping[UUID, Outcome]:
+        await wait_until_async(lambda: False, timeout=60)
+        return {}
+
+    (row,) = site.insert()
+    capabilities = acting(act=act, run_seconds=0.1)
+    async with working(compose_for_tests(settings_for(site.url), capabilities=capabilities)):
+        found = await site.becomes(row, status="failed")
+    assert "gave up after" in found["error_message"]
