@@ -144,7 +144,11 @@ execute function media_worker.tg_track__keep_archived();
 
 create or replace function media_worker.is_recording() returns boolean
 language sql stable
-as $$ select coalesce(current_setting('media_worker.recording', true) = 'on', false) $$;
+as $$
+    -- anybody can make this setting: it counts only for those whose writes it is meant for
+    select coalesce(current_setting('media_worker.recording', true) = 'on', false)
+        and media_worker.is_trusted_caller()
+$$;
 comment on function media_worker.is_recording() is
     'Whether tracks are being written by Media Worker itself: then its triggers have nothing to put right.';
 

@@ -25,6 +25,7 @@ class Session:
         self._url = url
         self._random = random.Random(seed)
         self._mine: list[UUID] = []
+        self._fresh: list[UUID] = []
         self.statements = 0
         self.error: Exception | None = None
 
@@ -38,6 +39,8 @@ class Session:
             self.error = error
 
     def _transact(self, connection: psycopg.Connection[Any]) -> None:
+        if self._fresh:
+            self._hold_what_is_queued(connection)
         before = list(self._mine)
         try:
             with connection.transaction():
@@ -48,9 +51,21 @@ class Session:
                     time.sleep(self._random.uniform(0, LONGEST_HOLD))
                 if self._random.random() < 0.15:
                     raise Undo
+            self._fresh = self._mine[len(before) :]
         except Undo:
-            self._mine = before
+            self._mine, self._fresh = before, []
         time.sleep(self._random.uniform(0, 0.15))
+
+    def _hold_what_is_queued(self, connection: psycopg.Connection[Any]) -> None:
+        # Their jobs are in the queue by now. Whoever takes one finds rows that are held, and the
+        # commit wakes nobody: they were runnable before, and are so afterwards.
+        with connection.transaction():
+            connection.execute(
+                "update test_work set wanted = wanted + 1 where id = any (%s) and runnable",
+                [self._fresh],
+            )
+            time.sleep(self._random.uniform(0, 0.3))
+        self._fresh = []
 
     def _change(self, connection: psycopg.Connection[Any]) -> None:
         changes = (self._insert, self._insert, self._ask_again, self._ask_again, self._upsert)

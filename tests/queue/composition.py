@@ -41,11 +41,7 @@ def compose_for_tests(
         concurrency=concurrency,
         isolated_module=isolated_module,
     )
-    duties = tuple(
-        replace(duty, every=min(duty.every, every))
-        for duty in app.duties
-        if duty.name not in without
-    )
+    duties = tuple(replace(duty, every=every) for duty in app.duties if duty.name not in without)
     return replace(app, duties=duties)
 
 

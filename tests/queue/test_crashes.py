@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from tests.queue.conftest import Workers
 from tests.queue.site import Site
