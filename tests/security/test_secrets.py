@@ -22,7 +22,7 @@ TOKEN = "Mark1token"
 ACCESS_KEY, SECRET_KEY, PASSWORD, API_SECRET = "MARK2ACCESS", "Mark3secret", "Mark4db", "Mark5api"
 CREDENTIALS = (ACCESS_KEY, SECRET_KEY, PASSWORD, API_SECRET, "X-Amz-Signature", "X-Amz-Credential")
 
-# Where the contract keeps a provider's own URL.
+# The columns that are there for a provider's own URL.
 URL_COLUMNS = {
     (table, column)
     for table, prefix in (("public.tracks", ""), ("public.track_archiving_jobs", "original_"))
