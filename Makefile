@@ -1,8 +1,8 @@
 # `make help` lists the commands. Nothing but Python 3.11 or later and make is needed.
 
 PYTHON ?= python3
-# Tests at a time: most of them wait for a process, and two cores carry four.
-JOBS ?= 4
+# Tests at a time: most of them wait for a process, and two cores carry three.
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
