@@ -70,16 +70,6 @@ $$;
 comment on function media_worker.return_lost_jobs(interval) is
     'Puts the jobs that dead workers had taken back into the queue; returns their number.';
 
-create or replace function media_worker.count_jobs()
-returns table (queue text, waiting bigint, taken bigint)
-language sql stable security definer set search_path = procrastinate, pg_temp
-as $$
-    select queue_name, count(*) filter (where status = 'todo'), count(*) filter (where status = 'doing')
-    from procrastinate_jobs
-    group by queue_name
-$$;
-comment on function media_worker.count_jobs() is 'Jobs in the queue: waiting and taken, per queue.';
-
 create or replace function media_worker.forget_dead_jobs() returns integer
 language plpgsql security definer set search_path = procrastinate, pg_temp
 as $$
