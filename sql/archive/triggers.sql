@@ -194,6 +194,7 @@ create or replace function media_worker.tg_tracks__after_insert() returns trigge
 language plpgsql security definer set search_path = '' set timezone = 'UTC'
 as $$
 declare
+    moment timestamptz := clock_timestamp();  -- the transaction may have begun before the schedule
     due uuid[];
 begin
     select array_agg(n.id) into due from new_rows as n
@@ -201,7 +202,7 @@ begin
         and case when n.archived_to_storage
             then media_worker.is_unstored(n.cover_url::text, n.storage_cover_url::text)
                 or media_worker.is_unstored(n.video_url::text, n.storage_video_url::text)
-            else n.archive_scheduled_at <= now() end;
+            else n.archive_scheduled_at <= moment end;
     if due is not null then
         perform media_worker.request_archiving(due);
     end if;
@@ -227,6 +228,7 @@ create or replace function media_worker.tg_tracks__after_update() returns trigge
 language plpgsql security definer set search_path = '' set timezone = 'UTC'
 as $$
 declare
+    moment timestamptz := clock_timestamp();  -- the transaction may have begun before the schedule
     due uuid[];
 begin
     if media_worker.is_recording() then
@@ -236,7 +238,7 @@ begin
         (select n.id, n.audio_url::text, n.cover_url::text, n.video_url::text,
              n.archive_scheduled_at::timestamptz
          from new_rows as n
-         where n.archived_to_storage is not true and n.archive_scheduled_at <= now()
+         where n.archived_to_storage is not true and n.archive_scheduled_at <= moment
              and n.status = 'completed' and n.audio_url <> ''
          except
          select o.id, o.audio_url::text, o.cover_url::text, o.video_url::text,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from tests.archive.conftest import Tracks
@@ -48,6 +49,18 @@ def test_old_save_while_the_new_source_is_awaited_keeps_the_old_copy(
     tracks.update(archived, STALE)
     assert tracks.track(archived)["storage_audio_url"] == before["storage_audio_url"]
     assert wanted(tracks, archived)
+
+
+def test_new_source_is_wanted_from_a_transaction_that_began_before_the_last_change(
+    tracks: Tracks, archived: UUID
+) -> None:
+    later = "https://provider.example.com/later.mp3"
+    with psycopg.connect(tracks.url) as held_open:
+        held_open.execute("select now()")
+        tracks.update(archived, "audio_url = %s", NEW)
+        held_open.execute("update tracks set audio_url = %s where id = %s", (later, archived))
+    job = tracks.job(archived)
+    assert job is not None and job["original_audio_url"] == later
 
 
 def test_new_source_of_a_track_that_is_not_complete_waits_for_its_completion(

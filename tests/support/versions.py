@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from unittest import mock
 import pytest
 
 from worker.demo.embedded import EmbeddedPostgres
-from worker.demo.embedded.cluster import account, clean_environment
+from worker.demo.embedded.cluster import account, clean_environment, open_the_way
 
 DEBIAN = Path("/usr/lib/postgresql")
 
@@ -51,13 +52,11 @@ def _version(programs: Path) -> int | None:
 
 
 def _create_cluster(programs: Path, data: Path) -> None:
-    data.mkdir(parents=True)
+    open_the_way(data)
+    data.mkdir(mode=0o700)
     owner = account()
     if owner:
-        for path in (data.parent, *data.parents[1:3]):
-            path.chmod(path.stat().st_mode | 0o011)
-        data.chmod(0o700)
-        subprocess.run(["chown", f"{owner['user']}:{owner['group']}", str(data)], check=True)
+        os.chown(data, owner["user"], owner["group"])
     subprocess.run(
         [str(programs / "initdb"), f"--pgdata={data}", "--username=postgres", "--auth=trust",
          "--encoding=UTF8", "--no-locale", "--no-sync"],
