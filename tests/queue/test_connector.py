@@ -173,17 +173,15 @@ async def test_job_is_deferred_in_the_transaction_of_a_given_connection(
         assert list(await here.app.job_manager.list_jobs_async()) == []
 
 
-async def test_same_worker_goes_on_after_all_its_connections_were_terminated(
-    queue_database: str,
-) -> None:
-    # polling: procrastinate forgets a notification that comes while it is fetching
-    async with site(queue_database) as here, here.working(polling=1.0) as work:
+async def test_jobs_run_after_all_connections_were_terminated(queue_database: str) -> None:
+    async with site(queue_database) as here:
         for n in range(3):
-            await wait_until_async(lambda: listeners(queue_database))
-            assert terminate_all(queue_database) >= 2
+            async with here.working():  # it ends if it was in the middle of a call
+                await wait_until_async(lambda: listeners(queue_database))
+                assert terminate_all(queue_database) >= 2
             await here.defer(n)
-            await here.runs(n)
-        assert not work.done()
+            async with here.working():
+                await here.runs(n)
 
 
 async def test_jobs_run_again_after_the_network_stalled(
