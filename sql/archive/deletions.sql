@@ -1,18 +1,21 @@
 -- archive: what happens to a deleted track's work and objects, and to those of one with a new id.
 
 create or replace function media_worker.tg_tracks__after_delete() returns trigger
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set lock_timeout = '800ms'
 as $$
+declare
+    deleted uuid[];
 begin
-    perform media_worker.forget_tracks((select array_agg(o.id) from old_rows as o));
+    select array_agg(o.id) into deleted from old_rows as o;
+    perform media_worker.forget_tracks(deleted);
     return null;
 exception when others then
-    raise warning 'media_worker: queueing the deletion of tracks'' files failed: %', sqlerrm;
+    perform media_worker.overlook(deleted, 'deletion', sqlstate, sqlerrm);
     return null;
 end
 $$;
 comment on function media_worker.tg_tracks__after_delete() is
-    'Ends the work of deleted tracks and queues the deletion of their objects.';
+    'Ends the work of deleted tracks and queues the deletion of their objects; gives way as want_archiving() does.';
 
 create or replace function media_worker.forget_tracks(track_ids uuid[]) returns void
 language plpgsql security definer set search_path = ''

@@ -51,7 +51,8 @@ as $$
         (track_id, user_id, original_audio_url, original_cover_url, original_video_url, due_by, forced)
     select t.track_id, t.user_id, t.audio_url, t.cover_url, t.video_url,
         -- what has expired comes after all that can still be in time
-        case when t.expires_at > now() then t.expires_at else now() + interval '1 year' end,
+        case when t.expires_at > clock_timestamp() then t.expires_at
+            else clock_timestamp() + interval '1 year' end,
         request_archiving.forced
     from media_worker.playable_tracks as t
     where t.track_id = any (track_ids)
@@ -73,21 +74,43 @@ $$;
 comment on function media_worker.request_archiving(uuid[], boolean) is
     'Asks for the archiving of tracks: one job row each, pending; one that runs already is run once more. Returns the job rows'' ids.';
 
+create or replace function media_worker.lock_free_tracks(track_ids uuid[]) returns setof uuid
+language sql security definer set search_path = ''
+as $$
+    with track as materialized (
+        select t.id from public.tracks as t where t.id = any (track_ids)
+        order by t.id for no key update skip locked
+    ), job as materialized (
+        select j.track_id as id from public.track_archiving_jobs as j
+        where j.track_id = any (track_ids)
+        order by j.track_id for no key update skip locked
+    )
+    select given.id from unnest(track_ids) as given (id)
+    where (given.id in (select track.id from track)
+            or not exists (select from public.tracks as t where t.id = given.id))
+        and (given.id in (select job.id from job)
+            or not exists (select from public.track_archiving_jobs as j where j.track_id = given.id))
+$$;
+comment on function media_worker.lock_free_tracks(uuid[]) is
+    'Locks the tracks and their job rows, and returns those that no other transaction holds: one that is held must not keep the others waiting.';
+
 create or replace function public.get_tracks_needing_archiving(max_rows integer default 50)
 returns table (track_id uuid, user_id uuid, title text, provider text, audio_url text,
                cover_url text, video_url text, archive_scheduled_at timestamptz,
                expires_at timestamptz, days_until_expiry numeric)
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+    moment timestamptz := clock_timestamp();  -- the transaction may be older than what is due
 begin
     perform media_worker.check_max_rows(max_rows);
     return query
     select t.track_id, t.user_id, t.title, t.provider, t.audio_url, t.cover_url, t.video_url,
         t.scheduled_at, t.expires_at,
-        round((extract(epoch from t.expires_at - now()) / 86400)::numeric, 2)
+        round((extract(epoch from t.expires_at - moment) / 86400)::numeric, 2)
     from media_worker.playable_tracks as t
-    where not t.archived and t.scheduled_at <= now()
-    order by t.expires_at <= now(), t.expires_at, t.track_id
+    where not t.archived and t.scheduled_at <= moment
+    order by t.expires_at <= moment, t.expires_at, t.track_id
     limit max_rows;
 end
 $$;
@@ -154,23 +177,25 @@ create or replace function public.archive_tracks(max_rows integer default 50) re
 language plpgsql security definer set search_path = ''
 as $$
 declare
+    moment timestamptz := clock_timestamp();  -- the transaction may be older than what is due
     wanted uuid[];
 begin
     perform media_worker.check_max_rows(max_rows);
     select array_agg(needing.track_id) into wanted from (
         select t.track_id from media_worker.playable_tracks as t
         left join public.track_archiving_jobs as j on j.track_id = t.track_id
-        where not t.archived and t.scheduled_at <= now()
+        where not t.archived and t.scheduled_at <= moment
             and coalesce(j.status not in ('pending', 'processing'), true)
             and not coalesce(j.status = 'failed' and j.completed_at >= t.expires_at, false)
-        order by t.expires_at <= now(), t.expires_at, t.track_id
+        order by t.expires_at <= moment, t.expires_at, t.track_id
         limit max_rows
     ) as needing;
-    return (select count(*) from media_worker.request_archiving(wanted));
+    return (select count(*) from media_worker.request_archiving(array(
+        select media_worker.lock_free_tracks(wanted))));
 end
 $$;
 comment on function public.archive_tracks(integer) is
-    'Queues up to max_rows of the tracks that need archiving and are not queued yet, failed ones too, but none that failed for good after its expiry. Returns the number queued.';
+    'Queues up to max_rows of the tracks that need archiving and are not queued yet, failed ones too, but none that failed for good after its expiry, and none that another transaction holds. Returns the number queued.';
 
 create or replace function public.mark_track_archived(
     track_id uuid, audio_url text, cover_url text default null, video_url text default null
@@ -185,7 +210,7 @@ begin
     end if;
     perform media_worker.say_recording(true);
     update public.tracks as t
-    set archived_to_storage = true, archived_at = now(),
+    set archived_to_storage = true, archived_at = clock_timestamp(),
         storage_audio_url = mark_track_archived.audio_url,
         storage_cover_url = coalesce(mark_track_archived.cover_url, t.storage_cover_url),
         storage_video_url = coalesce(mark_track_archived.video_url, t.storage_video_url)

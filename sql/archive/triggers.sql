@@ -190,6 +190,36 @@ comment on function media_worker.copy_is_valid(uuid, text, text) is
 
 -- Requests -------------------------------------------------------------------------------------
 
+create or replace function media_worker.want_archiving(track_ids uuid[]) returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '800ms'
+as $$
+begin
+    perform media_worker.request_archiving(track_ids);
+exception when others then
+    perform media_worker.overlook(track_ids, 'change', sqlstate, sqlerrm);
+end
+$$;
+comment on function media_worker.want_archiving(uuid[]) is
+    'request_archiving() for triggers: the application''s write neither fails nor waits because of us. Where somebody holds the job rows it gives way before a deadlock could choose the application.';
+
+create or replace function media_worker.overlook(
+    track_ids uuid[], what text, state text, reason text
+) returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    insert into media_worker.overlooked_tracks (track_id, what)
+    select o.id, overlook.what from unnest(track_ids) as o (id);
+    -- lock_not_available, deadlock_detected, serialization_failure: nothing is wrong
+    if state not in ('55P03', '40P01', '40001') then
+        raise warning 'media_worker: the % of % tracks is left to the worker: %',
+            what, cardinality(track_ids), reason;
+    end if;
+end
+$$;
+comment on function media_worker.overlook(uuid[], text, text, text) is
+    'Notes what a trigger could not do, and why: archive_overlooked() will.';
+
 create or replace function media_worker.tg_tracks__after_insert() returns trigger
 language plpgsql security definer set search_path = '' set timezone = 'UTC'
 as $$
@@ -203,13 +233,7 @@ begin
             then media_worker.is_unstored(n.cover_url::text, n.storage_cover_url::text)
                 or media_worker.is_unstored(n.video_url::text, n.storage_video_url::text)
             else n.archive_scheduled_at <= moment end;
-    if due is not null then
-        perform media_worker.request_archiving(due);
-    end if;
-    return null;
-exception when others then
-    -- the application's write must not fail because of us: the reconciler asks again
-    raise warning 'media_worker: asking for the archiving of tracks failed: %', sqlerrm;
+    perform media_worker.want_archiving(due) where due is not null;
     return null;
 end
 $$;
@@ -219,7 +243,7 @@ comment on function media_worker.tg_tracks__after_insert() is
 create or replace function media_worker.is_unstored(url text, stored_url text) returns boolean
 language sql stable security definer set search_path = ''
 as $$
-    select coalesce(url <> '' and stored_url is null and not media_worker.in_team_storage(url), false)
+    select coalesce(url <> '' and coalesce(stored_url, '') = '' and not media_worker.in_team_storage(url), false)
 $$;
 comment on function media_worker.is_unstored(text, text) is
     'Whether a file is at its provider only.';
@@ -256,13 +280,7 @@ begin
          from old_rows as o
          where o.archived_to_storage and o.status = 'completed')
     ) as changed;
-    if due is not null then
-        perform media_worker.request_archiving(due);
-    end if;
-    return null;
-exception when others then
-    -- the application's write must not fail because of us: the reconciler asks again
-    raise warning 'media_worker: asking for the archiving of tracks failed: %', sqlerrm;
+    perform media_worker.want_archiving(due) where due is not null;
     return null;
 end
 $$;

@@ -18,10 +18,10 @@ comment on view media_worker.playable_tracks is
 
 create or replace view public.track_playback with (security_invoker = true) as
 select t.id as track_id,
-    coalesce(t.storage_audio_url, t.audio_url) as audio_url,
-    coalesce(t.storage_cover_url, t.cover_url) as cover_url,
-    coalesce(t.storage_video_url, t.video_url) as video_url,
-    case when t.storage_audio_url is not null then 'storage' else 'provider' end as source
+    coalesce(nullif(t.storage_audio_url, ''), t.audio_url) as audio_url,
+    coalesce(nullif(t.storage_cover_url, ''), t.cover_url) as cover_url,
+    coalesce(nullif(t.storage_video_url, ''), t.video_url) as video_url,
+    case when t.storage_audio_url <> '' then 'storage' else 'provider' end as source
 from public.tracks as t;
 comment on view public.track_playback is
     'What a player should load: each file from storage if it is there, else from the provider; source (storage or provider) says it of the audio. Shows the tracks that the caller may read.';

@@ -87,11 +87,14 @@ create table media_worker.workers (
     queues text[] not null,
     started_at timestamptz not null default clock_timestamp(),
     last_heartbeat_at timestamptz not null default clock_timestamp(),
+    returned_at timestamptz,
     stopped_at timestamptz,
     running integer not null default 0
 );
 comment on table media_worker.workers is
     'Worker processes. A claim lives as long as its worker''s heartbeat is fresh (media_worker.lease()).';
+comment on column media_worker.workers.returned_at is
+    'When it was last back after a silence longer than its lease: it, or its way to the database, had been away.';
 
 create table media_worker.outages (
     service text primary key,

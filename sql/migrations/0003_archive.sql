@@ -68,6 +68,25 @@ comment on table media_worker.archive_config is
     'What triggers have to know of the worker''s settings: URL prefixes of the team''s storage. Written by workers at start. One row.';
 insert into media_worker.archive_config default values;
 
+create table media_worker.overlooked_tracks (
+    id bigint primary key generated always as identity,
+    track_id uuid not null,
+    what text not null,
+    scheduled_after interval,
+    noted_at timestamptz not null default clock_timestamp(),
+    constraint overlooked_tracks_what_is_known
+        check (what in ('change', 'deletion', 'policy', 'refusal'))
+);
+comment on table media_worker.overlooked_tracks is
+    'What could not be done for a track at once, because others held it: archive_overlooked() makes up for it. Only ever inserted into by triggers, so that they wait for nobody.';
+comment on column media_worker.overlooked_tracks.what is
+    'change: its archiving is to be asked for; deletion: its files are to be deleted; policy: it is to be scheduled anew, from scheduled_after; refusal: the application''s own rules refuse the schedule, which is tried again after a day.';
+comment on column media_worker.overlooked_tracks.scheduled_after is
+    'The interval from created_at by which its former policy had scheduled it.';
+-- serves media_worker.archive_schedule_missing: what was refused
+create index overlooked_tracks_refused on media_worker.overlooked_tracks (track_id)
+    where what = 'refusal';
+
 insert into media_worker.work_kinds (kind, work_table, queue, task, ids_per_job, keep_where) values
     ('archive', 'public.track_archiving_jobs', 'archive', 'archive.track', 1,
      'w.status = ''failed'' and exists (select from public.tracks t where t.id = w.track_id and t.archived_to_storage is not true)');

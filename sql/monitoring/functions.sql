@@ -14,7 +14,7 @@ begin
                 count(*) filter (where t.status = 'pending' and t.claim is null) as waiting,
                 count(*) filter (where t.claim is not null) as running,
                 count(*) filter (where t.status = 'failed') as failed,
-                now() - min(t.updated_at) filter (where t.runnable) as oldest
+                clock_timestamp() - min(t.updated_at) filter (where t.runnable) as oldest
             from %s as t where t.status <> 'completed'
         $sql$, k.queue, k.work_table);
     end loop;

@@ -8,70 +8,90 @@ as $$ select pg_try_advisory_xact_lock(hashtext('media_worker'), hashtext(duty))
 comment on function media_worker.lead(text) is
     'True for the one session that may do this duty until its transaction ends.';
 
-create or replace function media_worker.promote(kinds text[] default null) returns integer
-language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
+create or replace function media_worker.for_each_kind(step text, kinds text[] default null)
+returns integer
+language plpgsql security definer set search_path = ''
 as $$
 declare
     k media_worker.work_kinds;
     touched integer;
     total integer := 0;
 begin
-    if not media_worker.lead('promote') then
-        return 0;
-    end if;
     for k in select * from media_worker.work_kinds as w
              where kinds is null or w.kind = any (kinds) order by w.kind loop
         begin
-            execute format($sql$
-                with due as (
-                    select t.id from %1$s as t
-                    where t.status = 'pending' and t.claim is null
-                        and t.next_attempt_at <= now() and not t.parked
-                    order by t.next_attempt_at limit 5000
-                    for no key update skip locked
-                ), recovered as (
-                    select t.id from %1$s as t
-                    where t.parked and t.status = 'pending' and t.claim is null
-                        and t.service <> all (array(select o.service from media_worker.outages as o))
-                    order by t.due_by, t.id limit 5000
-                    for no key update skip locked
-                ), probe as (
-                    select t.id from media_worker.outages as o
-                    cross join lateral (
-                        select p.id from %1$s as p
-                        where p.status = 'pending' and p.claim is null
-                            and p.parked and p.service = o.service
-                        order by p.due_by, p.id limit 1
-                        for no key update skip locked
-                    ) as t
-                    where o.next_probe_at <= clock_timestamp()
-                )
-                update %1$s as t
-                set next_attempt_at = null, parked = false, updated_at = clock_timestamp()
-                where t.id in (
-                    select due.id from due
-                    union all select recovered.id from recovered
-                    union all select probe.id from probe)
-            $sql$, k.work_table);
-            get diagnostics touched = row_count;
+            execute format('select media_worker.%I($1)', step) into touched using k;
             total := total + touched;
         exception when others then
-            raise warning 'promotion of % failed: %', k.kind, sqlerrm;
+            raise warning 'media_worker: % of % failed: %', step, k.kind, sqlerrm;
         end;
     end loop;
     return total;
 end
 $$;
+comment on function media_worker.for_each_kind(text, text[]) is
+    'Calls a function of ours for every kind of work (or these) and adds up what they return; one that fails is a warning and stops no other.';
+
+create or replace function media_worker.promote(kinds text[] default null) returns integer
+language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
+as $$
+begin
+    if not media_worker.lead('promote') then
+        return 0;
+    end if;
+    return media_worker.for_each_kind('promote_kind', kinds);
+end
+$$;
 comment on function media_worker.promote(text[]) is
     'Makes runnable what has fallen due, what waited for a service that works again, and one row a service that is to be probed. Returns the number of rows.';
+
+create or replace function media_worker.promote_kind(k media_worker.work_kinds) returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    touched integer;
+begin
+    execute format($sql$
+        with due as (
+            select t.id from %1$s as t
+            where t.status = 'pending' and t.claim is null
+                and t.next_attempt_at <= now() and not t.parked
+            order by t.next_attempt_at limit 5000
+            for no key update skip locked
+        ), recovered as (
+            select t.id from %1$s as t
+            where t.parked and t.status = 'pending' and t.claim is null
+                and t.service <> all (array(select o.service from media_worker.outages as o))
+            order by t.due_by, t.id limit 5000
+            for no key update skip locked
+        ), probe as (
+            select t.id from media_worker.outages as o
+            cross join lateral (
+                select p.id from %1$s as p
+                where p.status = 'pending' and p.claim is null
+                    and p.parked and p.service = o.service
+                order by p.due_by, p.id limit 1
+                for no key update skip locked
+            ) as t
+            where o.next_probe_at <= clock_timestamp()
+        )
+        update %1$s as t
+        set next_attempt_at = null, parked = false, updated_at = clock_timestamp()
+        where t.id in (
+            select due.id from due
+            union all select recovered.id from recovered
+            union all select probe.id from probe)
+    $sql$, k.work_table);
+    get diagnostics touched = row_count;
+    return touched;
+end
+$$;
+comment on function media_worker.promote_kind(media_worker.work_kinds) is
+    'What promote() does for one kind.';
 
 create or replace function media_worker.reconcile(kinds text[] default null) returns integer
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
-declare
-    k media_worker.work_kinds;
-    woken integer;
-    total integer := 0;
 begin
     if not media_worker.lead('reconcile') then
         return 0;
@@ -79,21 +99,19 @@ begin
     delete from media_worker.paused_queues as p
     where p.queue in (select q.queue from media_worker.paused_queues as q
                       where q.until <= clock_timestamp() for update skip locked);
-    for k in select * from media_worker.work_kinds as w
-             where kinds is null or w.kind = any (kinds) order by w.kind loop
-        begin
-            if not media_worker.is_paused(k.queue) then
-                total := total + media_worker.wake_forgotten(k);
-            end if;
-        exception when others then
-            raise warning 'reconciling % failed: %', k.kind, sqlerrm;
-        end;
-    end loop;
-    return total;
+    return media_worker.for_each_kind('reconcile_kind', kinds);
 end
 $$;
 comment on function media_worker.reconcile(text[]) is
     'Wakes runnable rows that no job names (restored backup, truncated queue, resumed queue) and returns their number. Also ends pauses whose time is over.';
+
+create or replace function media_worker.reconcile_kind(k media_worker.work_kinds) returns integer
+language sql security definer set search_path = ''
+as $$
+    select case when media_worker.is_paused(k.queue) then 0 else media_worker.wake_forgotten(k) end
+$$;
+comment on function media_worker.reconcile_kind(media_worker.work_kinds) is
+    'What reconcile() does for one kind.';
 
 create or replace function media_worker.wake_forgotten(
     k media_worker.work_kinds, resumed boolean default false

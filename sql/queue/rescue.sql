@@ -1,37 +1,33 @@
 -- Rescue: rows whose run is lost, because its worker died or knows nothing of it any more.
 
-create or replace function media_worker.rescue() returns integer
+create or replace function media_worker.rescue(worker uuid default null) returns integer
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
 declare
-    k media_worker.work_kinds;
-    total integer := 0;
+    freed integer;
 begin
-    if not media_worker.lead('rescue') then
+    -- who was away himself learns first, from his next heartbeat, that the others were away too
+    if not media_worker.lead('rescue') or exists (
+            select from media_worker.workers as w
+            where w.worker_id = rescue.worker and not media_worker.is_alive(w)) then
         return 0;
     end if;
-    for k in select * from media_worker.work_kinds order by kind loop
-        begin
-            total := total + media_worker.rescue_kind(k);
-        exception when others then
-            raise warning 'rescue of % failed: %', k.kind, sqlerrm;
-        end;
-    end loop;
+    freed := media_worker.for_each_kind('rescue_kind');
     begin
         perform media_worker.return_lost_jobs(media_worker.lease());
     exception when others then
-        raise warning 'return of lost jobs failed: %', sqlerrm;
+        raise warning 'media_worker: return of lost jobs failed: %', sqlerrm;
     end;
     delete from media_worker.workers as w
     where w.worker_id in (
         select old.worker_id from media_worker.workers as old
         where greatest(old.last_heartbeat_at, pg_postmaster_start_time()) < now() - interval '1 hour'
         for update skip locked);
-    return total;
+    return freed;
 end
 $$;
-comment on function media_worker.rescue() is
-    'Frees what dead workers hold and returns the number of rows. The try does not count; it is remembered as a crash, and from the second one on the row waits before it is run again.';
+comment on function media_worker.rescue(uuid) is
+    'Frees what dead workers hold and returns the number of rows. The try does not count; it is remembered as a crash, and from the second one on the row waits before it is run again. worker: who calls; one whose own lease is over frees nothing.';
 
 create or replace function media_worker.rescue_kind(k media_worker.work_kinds) returns integer
 language plpgsql security definer set search_path = ''

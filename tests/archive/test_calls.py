@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.archive.conftest import SOURCE, Tracks
@@ -189,3 +190,25 @@ def test_playback_takes_each_file_from_where_it_is(tracks: Tracks) -> None:
         ("a", "c", None, "provider"),
         ("s", "c", None, "storage"),
     ]
+
+
+@pytest.mark.parametrize(
+    "call", ["select count(*)::int from get_tracks_needing_archiving()", "select archive_tracks()"]
+)
+def test_old_transaction_sees_what_has_fallen_due_since_it_began(tracks: Tracks, call: str) -> None:
+    with psycopg.connect(tracks.url) as connection:
+        connection.execute("select")
+        track = tracks.insert_track(age="1 day")
+        tracks.sql("set session_replication_role = replica")
+        tracks.update(track, "archive_scheduled_at = clock_timestamp()")
+        tracks.sql("set session_replication_role = origin")
+        assert connection.execute(call.encode()).fetchone() == (1,)
+
+
+def test_playback_takes_an_empty_url_for_none(tracks: Tracks) -> None:
+    for role in ("audio", "cover"):
+        tracks.sql(f"alter table tracks alter storage_{role}_url set default ''")
+    track = tracks.insert_track(cover_url="https://provider.example.com/c.jpg")
+    playback = tracks.sql("select * from track_playback where track_id = %s", track)[0]
+    assert playback["audio_url"] == SOURCE and playback["source"] == "provider"
+    assert playback["cover_url"] == "https://provider.example.com/c.jpg"

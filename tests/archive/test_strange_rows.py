@@ -77,3 +77,30 @@ def test_null_in_the_archived_flag_counts_as_not_archived(tracks: Tracks) -> Non
     insert(tracks, created_at="2020-01-01", archived_to_storage=None)
     assert tracks.one("select count(*) from track_archiving_jobs") == 1
     assert tracks.one("select expired_tracks from archive_statistics") == 1
+
+
+@pytest.mark.parametrize("refusal", ["constraint", "trigger"])
+def test_row_that_the_application_refuses_to_schedule_stops_no_other(
+    tracks: Tracks, refusal: str
+) -> None:
+    tracks.sql("set session_replication_role = replica")
+    refused, other = sorted([uuid.uuid4(), uuid.uuid4()])
+    insert(tracks, id=refused, title="refused")
+    insert(tracks, id=other)
+    tracks.sql("set session_replication_role = origin")
+    if refusal == "constraint":
+        tracks.sql("alter table tracks add constraint c check (title <> 'refused') not valid")
+    else:
+        tracks.sql(
+            "create function undo() returns trigger language plpgsql as"
+            " $$ begin new.archive_scheduled_at := null; return new; end $$"
+        )
+        tracks.sql(
+            "create trigger zzz before update on tracks for each row"
+            " when (new.title = 'refused') execute function undo()"
+        )
+    assert tracks.one("select media_worker.archive_schedule_missing()") == 2
+    assert tracks.track(other)["archive_scheduled_at"]
+    assert tracks.one("select media_worker.archive_schedule_missing()") == 0
+    tracks.sql("update media_worker.overlooked_tracks set noted_at = now() - interval '2 days'")
+    assert tracks.one("select media_worker.archive_schedule_missing()") == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.db.trees import Tree, run
+from tests.db.trees import SHOUT, WORDS_VIEW, WORK, Tree, run
 from tests.support.databases import PostgresServer, changed_url, unique_name
 
 
@@ -19,6 +19,15 @@ def url(empty_database: str) -> str:
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "sql")
+
+
+@pytest.fixture
+def migrated(url: str, tree: Tree) -> str:
+    tree.write("migrations/0001_work.sql", WORK)
+    tree.write("queue/functions.sql", SHOUT)
+    tree.write("cdn/views.sql", WORDS_VIEW)
+    tree.migrate(url)
+    return url
 
 
 @pytest.fixture

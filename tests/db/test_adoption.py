@@ -143,6 +143,10 @@ def test_what_does_not_fit_is_listed_before_anything_is_changed(url: str, tree: 
             " for values with (modulus 1, remainder 0)",
             "is a partition of another table",
         ),
+        (
+            "create table public.tracks (id uuid primary key) partition by hash (id)",
+            "public.tracks is partitioned",
+        ),
     ],
 )
 def test_something_else_in_the_place_of_the_table_stops_it(

@@ -15,6 +15,7 @@ SHOUT = (
     "create or replace function public.shout(word text) returns text\n"
     "language sql set search_path = '' as $$ select upper(word) $$;\n"
 )
+WORDS_VIEW = "create or replace view public.words as select id, name from public.work;\n"
 
 
 class Tree:

@@ -107,6 +107,8 @@ class Faults:
             "   and archive_scheduled_at <= now() and not exists ("
             "       select from track_archiving_jobs where track_id = tracks.id"
             "       and status = 'failed')"
+            " union all select what, track_id::text, null, null, null, null, null, null"
+            " from media_worker.overlooked_tracks"
         )
 
     def assert_archived(self, *tracks: UUID) -> None:

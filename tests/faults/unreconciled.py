@@ -8,7 +8,8 @@ from worker import daemon, logging
 from worker.app import Application, compose
 from worker.settings import load_settings
 
-KEPT = {"promote"}  # what is tried again comes back through it
+# What is tried again comes back through the first, what triggers gave way for through the other.
+KEPT = {"promote", "overlooked tracks"}
 
 
 def main() -> None:

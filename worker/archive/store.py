@@ -80,6 +80,10 @@ class ArchiveStore:
         """Schedule completed tracks that have no schedule."""
         return await self._number("select media_worker.archive_schedule_missing() as number")
 
+    async def overlooked(self) -> int:
+        """Do what triggers could not, because others held the tracks."""
+        return await self._number("select media_worker.archive_overlooked() as number")
+
     async def daily(self, *, at: str, limit: int) -> int:
         """The daily run, once a day over all workers; one that was missed is made up for."""
         return await self._number(

@@ -11,6 +11,8 @@ from worker.queue.duties import Duty
 from worker.queue.model import WorkKind, one_by_one
 
 FULL_LOOK_SECONDS = 300.0
+# What one statement looks at: where there is more, the next one follows at once.
+BATCH = 1000
 
 
 def archive_kind(action: ArchiveTrack, store: ArchiveStore) -> WorkKind:
@@ -29,14 +31,16 @@ def archive_kind(action: ArchiveTrack, store: ArchiveStore) -> WorkKind:
 def archive_duties(store: ArchiveStore, *, daily_at: time, daily_limit: int) -> Sequence[Duty]:
     """What brings due tracks in, and finds those that were missed."""
     return (
-        Duty("archive due tracks", 10.0, lambda: store.promote(everything=False)),
+        Duty("archive due tracks", 10.0, lambda: store.promote(everything=False), batch=BATCH),
         Duty(
             "archive missed tracks",
             FULL_LOOK_SECONDS,
             lambda: store.promote(everything=True),
+            batch=BATCH,
             in_one_go=True,
         ),
-        Duty("schedule tracks", 60.0, store.schedule_missing, in_one_go=True),
+        Duty("schedule tracks", 60.0, store.schedule_missing, batch=BATCH, in_one_go=True),
+        Duty("overlooked tracks", 10.0, store.overlooked, batch=BATCH, in_one_go=True),
         Duty(
             "daily archiving",
             60.0,

@@ -27,6 +27,8 @@ def problems_of(table: Table, existing: ExistingTable) -> list[str]:
     if existing.kind not in ("r", "p"):
         kind = RELATION_KINDS.get(existing.kind, "object")
         return [f"the {kind} {place} is in the place of a table: rename it"]
+    if existing.kind == "p" and table.required:
+        return [f"{place} is partitioned, which is not supported: use a table of its own"]
     if existing.is_child:
         return [f"{place} is a partition of another table: use a table of its own, or the parent"]
     return [

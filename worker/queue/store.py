@@ -156,7 +156,7 @@ class WorkStore:
 
     async def rescue(self) -> int:
         """Free what dead workers hold."""
-        return await self._number("select media_worker.rescue() as number")
+        return await self._number("select media_worker.rescue(%s) as number", (self.worker_id,))
 
     async def promote(self) -> int:
         """Make runnable what has fallen due."""

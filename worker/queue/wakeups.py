@@ -50,7 +50,7 @@ class Wakeups:
     async def run(self) -> None:
         """Take jobs until `stop`, through lost connections and pruned registrations."""
         wait = 0.1
-        while not self._stopping:
+        while self._kinds and not self._stopping:
             started = asyncio.get_running_loop().time()
             try:
                 await self._generation(until_empty=False)
@@ -64,7 +64,8 @@ class Wakeups:
 
     async def drain_queue(self) -> None:
         """Take jobs until there is none."""
-        await self._generation(until_empty=True)
+        if self._kinds:
+            await self._generation(until_empty=True)
 
     def stop(self) -> None:
         """Take no more jobs. Runs go on: they are the kernel's."""
@@ -75,7 +76,7 @@ class Wakeups:
     async def _generation(self, *, until_empty: bool) -> None:
         app = queue_app(self._connector(), self._kinds, self._wake)
         async with app.open_async():
-            self._worker = Worker(
+            self._worker = _WatchfulWorker(
                 app=app,
                 queues=sorted({kind.queue for kind in self._kinds}),
                 concurrency=self._concurrency,
@@ -90,6 +91,17 @@ class Wakeups:
             )
             if not self._stopping:
                 await self._worker.run()  # type: ignore[no-untyped-call]
+
+
+class _WatchfulWorker(Worker):
+    """Ends when its heartbeat or its listener does, so that it is registered anew.
+
+    procrastinate looks after these until the first of its side tasks has ended, and without
+    periodic tasks that is this one, at once.
+    """
+
+    async def _periodic_deferrer(self) -> None:
+        await asyncio.Event().wait()
 
 
 def _task(kind: WorkKind, wake: Wake) -> Callable[[list[str]], Awaitable[None]]:
