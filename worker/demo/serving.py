@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import struct
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 
 from worker.demo.behaviour import Behaviour
+from worker.demo.cuttable import TICK, CuttableServer
 from worker.demo.heads import Head, head_for
 
-STOP_TIMEOUT = 5.0  # seconds
-TICK = 0.02  # seconds between two looks at what a transfer waits for
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -34,58 +31,16 @@ class Entry(Protocol):
 Receive = Callable[[str, str, dict[str, str], bytes], tuple[Any, Behaviour]]
 
 
-class ProviderServer(ThreadingHTTPServer):
-    """Accepts connections, knows all that are open, and can cut them."""
-
-    daemon_threads = True
+class ProviderServer(CuttableServer):
+    """Hands each request to `receive`."""
 
     def __init__(self, receive: Receive) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler, name="provider")
         self.receive = receive
-        self._open: set[socket.socket] = set()
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(
-            target=self.serve_forever, args=(TICK,), name="provider", daemon=True
-        )
 
     @property
     def port(self) -> int:
         return self.server_port
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Accept no more, cut what is open, and wait until all of it is closed."""
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-        self.cut_all()
-
-    def cut_all(self) -> None:
-        """Cut every connection, and wait until its thread has let go of it."""
-        with self._changed:
-            cut = set(self._open)
-            for connection in cut:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-            self._changed.wait_for(lambda: not cut & self._open, STOP_TIMEOUT)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._changed:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        super().shutdown_request(request)
-        with self._changed:
-            self._open.discard(request)
-            self._changed.notify_all()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that goes away is what many faults are about; anything else is a defect here.
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
