@@ -20,7 +20,8 @@ import uvloop
 from pydantic import SecretStr
 
 from worker import logging
-from worker.app import Ability, Tools, compose
+from worker.ability import Ability, Tools
+from worker.app import compose
 from worker.queue.model import Claimed, Done, WorkKind
 from worker.settings import Settings
 

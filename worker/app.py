@@ -1,26 +1,18 @@
-"""The composition root: the one list of what this worker does, and of what it is made of."""
+"""The composition root: what a worker process is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from uuid import UUID, uuid4
 
-from worker.archive.actions import ArchiveTrack
-from worker.archive.model import FileRole
-from worker.archive.refresh import RefreshEndpoint, no_refresh
-from worker.archive.store import ArchiveStore
-from worker.archive.tasks import archive_duties, archive_kind
-from worker.archive.vault import SERVICE, TrackVault
-from worker.cleanup.actions import DeleteObjects
-from worker.cleanup.store import CleanupStore
-from worker.cleanup.tasks import storage_cleanup_kind
+from worker.ability import Capabilities, Tools
 from worker.db.pool import Database
-from worker.download import Downloader, DownloadPolicy
+from worker.depot import Depot
 from worker.errors import Misconfigured
-from worker.ingest import Ingest
+from worker.product import product
 from worker.queue.connector import QueueConnector
 from worker.queue.duties import Duty, kernel_duties
 from worker.queue.isolation import Isolation
@@ -32,39 +24,13 @@ from worker.queue.store import WorkStore
 from worker.queue.timers import Alarm
 from worker.queue.wakeups import Wakeups
 from worker.settings import Settings
-from worker.storage.account import Account, ObjectShredder
-from worker.storage.config import StorageTarget
 from worker.storage.ledger import Ledger
-from worker.storage.recheck import Recheck
-from worker.storage.store import ObjectStore
+from worker.storage.rates import SharedRates
+from worker.storage.throttle import Throttles
 from worker.storage.transfer import Transfer
 
 ISOLATED_MODULE = "worker.isolated"
 QUEUES = ("archive", "cdn", "cleanup", "sync", "maintenance")
-
-
-@dataclass(frozen=True)
-class Ability:
-    """What a capability brings: its kinds of work, its duties, and what it does at start."""
-
-    kinds: tuple[WorkKind, ...] = ()
-    duties: tuple[Duty, ...] = ()
-    prepare: Callable[[], object] | None = None
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What all capabilities of one process share."""
-
-    settings: Settings
-    database: Database
-    store: WorkStore
-    executor: ThreadPoolExecutor
-
-    @property
-    def worker_id(self) -> UUID:
-        """This process, in the database."""
-        return self.store.worker_id
 
 
 @dataclass(frozen=True)
@@ -85,14 +51,6 @@ class Application:
     def kinds(self) -> Sequence[WorkKind]:
         """The kinds of work that this process does."""
         return tuple(self.kernel.kinds.values())
-
-
-Capabilities = Callable[[Tools], Sequence[Ability]]
-
-
-def product(tools: Tools) -> Sequence[Ability]:
-    """All capabilities that the settings allow."""
-    return [*storage_abilities(tools)]
 
 
 def compose(
@@ -144,90 +102,20 @@ def compose(
     )
 
 
-def storage_account(settings: Settings) -> Account | None:
-    """The team's primary storage; None where it is not configured."""
-    access = settings.storage(settings.storage_audio_bucket)
-    if access is None:
-        return None
-    return Account(
-        StorageTarget(
-            service=SERVICE,
-            endpoint=access.endpoint,
-            region=access.region,
-            access_key_id=access.access_key_id,
-            secret_access_key=access.secret_access_key,
-            bucket=access.bucket,
-            public_url=settings.storage_public_url or "",
-        )
-    )
-
-
-def track_buckets(settings: Settings, account: Account) -> Mapping[FileRole, ObjectStore]:
-    """The buckets of tracks' files, by role."""
-    return {
-        "audio": account.bucket(settings.storage_audio_bucket),
-        "cover": account.bucket(settings.storage_cover_bucket),
-        "video": account.bucket(settings.storage_video_bucket),
-    }
-
-
-def team_buckets(settings: Settings) -> set[str]:
-    """The buckets whose objects are the team's own already."""
-    return {
-        settings.storage_audio_bucket,
-        settings.storage_cover_bucket,
-        settings.storage_video_bucket,
-        settings.storage_source_bucket,
-    }
-
-
-def storage_abilities(tools: Tools) -> Sequence[Ability]:
-    """archive, and the deletion of what it has stored: off without a storage."""
-    settings = tools.settings
-    account = storage_account(settings)
-    if account is None:
-        return []
-    ledger = Ledger(tools.database, tools.worker_id)
-    ingest = Ingest(_downloader(settings), Transfer(), ledger, tools.executor)
-    recheck = Duty("recheck objects", 60.0, Recheck(ledger, account.bucket, tools.executor))
-    shredder = DeleteObjects(
-        CleanupStore(tools.database, tools.worker_id), ObjectShredder(account, tools.executor)
-    )
-    cleanup = storage_cleanup_kind(shredder, max_attempts=settings.cleanup_max_retries)
-    return [_archive(tools, account, ingest), Ability(kinds=(cleanup,), duties=(recheck,))]
-
-
-def _archive(tools: Tools, account: Account, ingest: Ingest) -> Ability:
-    settings = tools.settings
-    store = ArchiveStore(tools.database, language=settings.notification_language)
-    prefixes = account.url_prefixes(team_buckets(settings))
-    vault = TrackVault(
-        ingest,
-        track_buckets(settings, account),
-        prefixes=prefixes,
-        holds=lambda work: tools.store.holds("archive", work),
-    )
-    url = settings.archive_refresh_url
-    refresh = RefreshEndpoint(str(url)) if url else no_refresh
-    action = ArchiveTrack(store, vault, refresh, delays=settings.retry_delays)
-    duties = archive_duties(
-        store, daily_at=settings.archive_daily_at, daily_limit=settings.archive_daily_limit
-    )
-    return Ability(
-        kinds=(archive_kind(action, store),),
-        duties=tuple(duties),
-        prepare=lambda: store.configure(prefixes),
-    )
-
-
 def _tools(settings: Settings, slots: int, worker_id: UUID) -> Tools:
     database = Database(_conninfo(settings), size=min(slots, 8) + 2)
+    # one thread a run, and some for the duties
+    executor = ThreadPoolExecutor(slots + 4, thread_name_prefix="media-worker")
+    ledger = Ledger(database, worker_id)
     return Tools(
         settings=settings,
         database=database,
         store=WorkStore(database, worker_id),
-        # one thread a run, and some for the duties
-        executor=ThreadPoolExecutor(slots + 4, thread_name_prefix="media-worker"),
+        executor=executor,
+        ledger=ledger,
+        depot=Depot(Transfer(), ledger, executor),
+        throttles=Throttles(SharedRates(database)),
+        slots=slots,
     )
 
 
@@ -235,16 +123,6 @@ def _conninfo(settings: Settings) -> str:
     if settings.database_url is None:
         raise Misconfigured("DATABASE_URL is not set: set it to a PostgreSQL URL")
     return settings.database_url.get_secret_value()
-
-
-def _downloader(settings: Settings) -> Downloader:
-    return Downloader(
-        DownloadPolicy(
-            allowed_hosts=tuple(settings.download_allowed_hosts),
-            allow_networks=tuple(settings.download_allow_networks),
-            max_bytes=settings.download_max_bytes,
-        )
-    )
 
 
 def _isolation(module: str | None, worker_id: UUID) -> Isolation | None:

@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from worker.app import Capabilities, compose, product
+from worker.ability import Capabilities
+from worker.app import compose
 from worker.logging import configure
+from worker.product import product
 from worker.queue.isolation import FAILED_STATUS, end_with_parent, parse
 from worker.settings import load_settings
 

@@ -81,6 +81,40 @@ $$;
 comment on function media_worker.abandon_object(text, text, text, uuid, boolean) is
     'An upload was given up. untouched: nothing of it can have become visible; else the object is looked at again.';
 
+create or replace function media_worker.forget_object(
+    service text, bucket text, object_key text, token uuid
+) returns boolean
+language sql security definer set search_path = '' set lock_timeout = '300ms'
+as $$
+    select media_worker.forget_objects(array(
+        select o.id from media_worker.objects as o
+        where o.service = forget_object.service and o.bucket = forget_object.bucket
+            and o.object_key = forget_object.object_key and o.claim = token)) = 1
+$$;
+comment on function media_worker.forget_object(text, text, text, uuid) is
+    'The run with this claim has deleted the object. False: another run has taken the key over.';
+
+create or replace function media_worker.forget_objects(ids bigint[]) returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    forgotten integer;
+    emptied integer;
+begin
+    delete from media_worker.objects as o where o.id = any (ids) and o.recheck_at is null;
+    get diagnostics forgotten = row_count;
+    update media_worker.objects as o
+    set state = 'intent', doomed = false, claim = null, claimed_by = null, source_hash = null,
+        bytes = null, sha256 = null, etag = null, content_type = null,
+        updated_at = clock_timestamp()
+    where o.id = any (ids);
+    get diagnostics emptied = row_count;
+    return forgotten + emptied;
+end
+$$;
+comment on function media_worker.forget_objects(bigint[]) is
+    'Objects that were deleted: the ledger forgets them, but for those that a lost run may yet bring back. Returns their number.';
+
 create or replace function media_worker.lose_objects(token uuid) returns void
 language sql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
@@ -127,13 +161,13 @@ comment on function media_worker.doom_objects(text, text[], text, text[], text[]
 
 -- A second look at what a lost run may have touched. Like every other effect it takes a claim.
 
-create or replace function media_worker.begin_recheck(token uuid, worker uuid)
-returns table (id bigint, bucket text, object_key text, bytes bigint, etag text, state text)
+create or replace function media_worker.begin_recheck(token uuid, worker uuid, services text[])
+returns table (id bigint, service text, bucket text, object_key text, bytes bigint, etag text, state text)
 language sql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
     with due as (
         select o.id from media_worker.objects as o
-        where o.service = 'storage'
+        where o.service = any (services)
             and (o.recheck_at <= clock_timestamp()
                  or (o.claim is not null and o.updated_at <= clock_timestamp() - interval '65 minutes'))
             and (o.claim is null or not exists (
@@ -146,10 +180,10 @@ as $$
     set claim = token, claimed_by = worker,
         recheck_at = coalesce(o.recheck_at, clock_timestamp()), updated_at = clock_timestamp()
     from due where o.id = due.id
-    returning o.id, o.bucket, o.object_key, o.bytes, o.etag, o.state
+    returning o.id, o.service, o.bucket, o.object_key, o.bytes, o.etag, o.state
 $$;
-comment on function media_worker.begin_recheck(uuid, uuid) is
-    'Claims an object that a lost run may have touched, once nothing of that run can be under way any more; no row when there is none.';
+comment on function media_worker.begin_recheck(uuid, uuid, text[]) is
+    'Claims an object on one of these services that a lost run may have touched, once nothing of that run can be under way any more; no row when there is none.';
 
 create or replace function media_worker.end_recheck(object_id bigint, token uuid, seen text)
 returns text
@@ -175,8 +209,11 @@ begin
     elsif seen = 'absent' then
         delete from media_worker.objects as x where x.id = o.id;
     end if;
-    return media_worker.archive_mend(o, seen = 'other');
+    return case o.owner_table
+        when 'tracks' then media_worker.archive_mend(o, seen = 'other')
+        when 'audio_tracks' then media_worker.cdn_mend(o, seen = 'other')
+        else 'left as it is' end;
 end
 $$;
 comment on function media_worker.end_recheck(bigint, uuid, text) is
-    'What the look has shown: same (as the ledger says), other (bytes), absent, or unknown (the storage does not answer). A track that counts on the object is archived again; an object that none counts on is deleted.';
+    'What the look has shown: same (as the ledger says), other (bytes), absent, or unknown (the storage does not answer). What counts on the object is stored again; an object that nothing counts on is deleted.';

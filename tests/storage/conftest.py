@@ -15,18 +15,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.storage.helpers import store_on
 from tests.storage.s3_standin import S3StandIn
-from tests.storage.sources import KIB, MemorySource
+from tests.storage.sources import KIB
 from tests.support.buckets import S3ForTests
 from tests.support.strict_bucket import StrictBucket
 from tests.support.strict_s3 import StrictS3
-from worker.storage import ObjectStore, StorageTarget, Stored, Transfer
+from worker.storage import ObjectStore, Source, StorageTarget, Stored, Transfer
 from worker.storage.client import make_client
 
 KEY = "user/track.mp3"
 
 
 class Send(Protocol):
-    def __call__(self, source: MemorySource, store: ObjectStore, **changes: object) -> Stored: ...
+    def __call__(self, source: Source, store: ObjectStore, **changes: object) -> Stored: ...
 
 
 @pytest.fixture
@@ -46,9 +46,7 @@ def send(transfer: Transfer) -> Send:
     return partial(send_with, transfer)
 
 
-def send_with(
-    transfer: Transfer, source: MemorySource, store: ObjectStore, **changes: object
-) -> Stored:
+def send_with(transfer: Transfer, source: Source, store: ObjectStore, **changes: object) -> Stored:
     options: dict[str, object] = {
         "key": KEY,
         "content_type": "audio/mpeg",

@@ -287,6 +287,18 @@ def never_answer(wire: Wire, request: Request) -> bool:
     return wait_for_the_client(wire)
 
 
+def with_etag(standin: S3StandIn, etag: str, **headers: str) -> Fault:
+    """Stores the body under an ETag of another kind."""
+
+    def fault(wire: Wire, request: Request) -> bool:
+        body = wire.read(request.length)
+        standin.objects[request.key] = StoredObject(body, {}, etag)
+        wire.reply(200, ETag=f'"{etag}"', **headers)
+        return True
+
+    return fault
+
+
 def lie_about_etag(wire: Wire, request: Request) -> bool:
     wire.read(request.length)
     wire.reply(200, ETag=f'"{"0" * 32}"')

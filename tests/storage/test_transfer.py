@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from tests.storage.conftest import KEY, Send, send_with, target_at
-from tests.storage.s3_standin import S3StandIn
+from tests.storage.s3_standin import S3StandIn, with_etag
 from tests.storage.sources import (
     KIB,
     MIB,
@@ -69,15 +69,36 @@ def test_object_has_its_content_type_and_cache_control(
     assert (stored.content_type, stored.etag) == ("audio/mpeg", found["ETag"].strip('"'))
 
 
-def test_small_body_is_one_put_with_signed_headers_and_a_head(
+def test_small_body_is_one_put_with_signed_headers(
     send: Send, store: ObjectStore, standin: S3StandIn
 ) -> None:
     send(source_of(random_bytes(300 * KIB)), store)
-    put, head = standin.requests
-    assert (put.method, head.method) == ("PUT", "HEAD")
+    (put,) = standin.requests
+    assert put.method == "PUT"
     assert put.signed_headers == {"cache-control", "content-length", "content-type", "host"}
     assert "expect" not in put.headers
     assert standin.connections == 1
+
+
+@pytest.mark.parametrize("etag", ["opaque", f"{'0' * 32}-1", ""])
+def test_object_whose_etag_proves_nothing_is_looked_at(
+    send: Send, store: ObjectStore, standin: S3StandIn, etag: str
+) -> None:
+    standin.fail_always("PUT", with_etag(standin, etag))
+    send(source_of(random_bytes(300 * KIB)), store)
+    assert standin.methods() == ["PUT", "HEAD"]
+
+
+def test_object_whose_md5_was_not_computed_is_looked_at(
+    store: ObjectStore, standin: S3StandIn
+) -> None:
+    send_with(Transfer(compare_md5=False), source_of(random_bytes(300 * KIB)), store)
+    assert standin.methods() == ["PUT", "HEAD"]
+
+
+def test_object_in_parts_is_looked_at(send: Send, store: ObjectStore, standin: S3StandIn) -> None:
+    send(source_of(random_bytes(900 * KIB)), store)
+    assert standin.methods() == ["POST", *["PUT"] * 5, "POST", "HEAD"]
 
 
 def test_large_body_goes_in_parts_of_equal_size(
@@ -98,7 +119,7 @@ def test_body_of_unknown_length_that_fits_one_part_is_one_put(
     send: Send, store: ObjectStore, standin: S3StandIn
 ) -> None:
     send(source_without_length(random_bytes(256 * KIB)), store)
-    assert standin.methods() == ["PUT", "HEAD"]
+    assert standin.methods() == ["PUT"]
 
 
 def test_parts_grow_where_too_many_would_be_needed(

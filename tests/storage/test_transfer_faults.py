@@ -13,13 +13,13 @@ from tests.storage.s3_standin import (
     Fault,
     Request,
     S3StandIn,
-    StoredObject,
     Wire,
     lie_about_etag,
     never_answer,
     refuse,
     refuse_early,
     reset_within_body,
+    with_etag,
 )
 from tests.storage.sources import KIB, MIB, MemorySource, random_bytes, source_of
 from tests.support.buckets import S3ForTests
@@ -248,6 +248,7 @@ def test_object_of_another_size_afterwards_is_an_outage(
         wire.reply(200, Content_Length="5")
         return True
 
+    standin.fail_always("PUT", with_etag(standin, "opaque"))
     standin.fail_always("HEAD", other_size)
     with pytest.raises(Outage, match=f"stored 5 bytes of {SMALL}"):
         send(source(SMALL, True), store)
@@ -256,14 +257,10 @@ def test_object_of_another_size_afterwards_is_an_outage(
 def test_etag_of_an_encrypted_object_is_no_md5(
     send: Send, store: ObjectStore, standin: S3StandIn
 ) -> None:
-    def encrypted(wire: Wire, request: Request) -> bool:
-        body = wire.read(request.length)
-        standin.objects[request.key] = StoredObject(body, {}, "0" * 32)
-        wire.reply(200, ETag=f'"{"0" * 32}"', x_amz_server_side_encryption="aws:kms")
-        return True
-
+    encrypted = with_etag(standin, "0" * 32, x_amz_server_side_encryption="aws:kms")
     standin.fail_always("PUT", encrypted)
     assert send(source(SMALL, True), store).etag == "0" * 32
+    assert standin.methods() == ["PUT", "HEAD"]
 
 
 def test_connection_that_the_storage_closes_after_each_answer_is_opened_anew(
@@ -343,13 +340,7 @@ def test_no_error_shows_a_signature(
 
 
 def test_md5_is_compared_unless_switched_off(store: ObjectStore, standin: S3StandIn) -> None:
-    def other_etag(wire: Wire, request: Request) -> bool:
-        body = wire.read(request.length)
-        standin.objects[request.key] = StoredObject(body, {}, "0" * 32)
-        wire.reply(200, ETag=f'"{"0" * 32}"')
-        return True
-
-    standin.fail_always("PUT", other_etag)
+    standin.fail_always("PUT", with_etag(standin, "0" * 32))
     with pytest.raises(Outage, match="MD5 differs"):
         send_with(Transfer(), source(SMALL, True), store)
     assert send_with(Transfer(compare_md5=False), source(SMALL, True), store).bytes == SMALL

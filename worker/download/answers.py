@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPMessage
@@ -98,7 +99,7 @@ def check_continuation(
     return whole
 
 
-def retry_after(headers: HTTPMessage) -> float | None:
+def retry_after(headers: HTTPMessage | Mapping[str, str]) -> float | None:
     """Seconds that the server asks to wait, at most six hours; None if it names no time."""
     told = (headers.get("Retry-After") or "").strip()
     if _DIGITS.fullmatch(told):

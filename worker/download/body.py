@@ -51,6 +51,11 @@ class Body:
         self._ahead = bytearray()
         self._hung = False
 
+    @property
+    def etag(self) -> str | None:
+        """The ETag, quotes included, if it promises the same bytes (a strong one)."""
+        return self._etag
+
     def peek(self, size: int) -> bytes:
         """Return the first `size` bytes that were not read yet; fewer only at the end."""
         while len(self._ahead) < size:

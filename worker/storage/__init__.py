@@ -3,9 +3,10 @@
 from worker.storage.bucket import ObjectInfo, OpenUpload
 from worker.storage.config import StorageTarget
 from worker.storage.failures import NoSuchObject
-from worker.storage.intake import Source
+from worker.storage.intake import Source, Spooled
 from worker.storage.keys import BadArgument, BadKey, check_key
 from worker.storage.reading import Download
+from worker.storage.spooled import SpooledFile
 from worker.storage.store import ObjectStore, Uploaded
 from worker.storage.transfer import Stored, Transfer
 from worker.storage.urls import ForeignUrl
@@ -20,6 +21,8 @@ __all__ = [
     "ObjectStore",
     "OpenUpload",
     "Source",
+    "Spooled",
+    "SpooledFile",
     "StorageTarget",
     "Stored",
     "Transfer",

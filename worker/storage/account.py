@@ -11,15 +11,24 @@ from threading import Lock
 
 from worker.storage.config import StorageTarget
 from worker.storage.store import ObjectStore
+from worker.storage.throttle import Turns
 
 
 class Account:
-    """Opens the buckets of an account; `target` is any of them."""
+    """Opens the buckets of an account, which share a client and a throttle; `target` is any of
+    them.
+    """
 
-    def __init__(self, target: StorageTarget) -> None:
+    def __init__(self, target: StorageTarget, *, throttle: Turns | None = None) -> None:
         self._target = target
+        self._throttle = throttle
         self._stores: dict[str, ObjectStore] = {}
         self._lock = Lock()
+
+    @property
+    def target(self) -> StorageTarget:
+        """The bucket that it was made with."""
+        return self._target
 
     def bucket(self, name: str) -> ObjectStore:
         """The bucket of that name; whether it exists shows when it is used."""
@@ -27,7 +36,7 @@ class Account:
             if name not in self._stores:
                 client = next((s.client for s in self._stores.values()), None)
                 target = replace(self._target, bucket=name)
-                self._stores[name] = ObjectStore(target, client=client)
+                self._stores[name] = ObjectStore(target, client=client, throttle=self._throttle)
             return self._stores[name]
 
     def url_prefixes(self, buckets: Iterable[str]) -> list[str]:

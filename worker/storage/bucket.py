@@ -14,8 +14,10 @@ from worker.errors import Permanent, Temporary
 from worker.storage import failures, probe, urls
 from worker.storage.client import content_md5, make_client
 from worker.storage.config import StorageTarget
+from worker.storage.etags import md5_of
 from worker.storage.keys import BadKey, check_key
-from worker.storage.signing import presign
+from worker.storage.signing import Signer
+from worker.storage.throttle import Turns, Unthrottled
 
 DELETE_AT_ONCE = 1000
 
@@ -24,7 +26,8 @@ DELETE_AT_ONCE = 1000
 class ObjectInfo:
     """An object as the storage knows it; `size` in bytes, `etag` without quotes.
 
-    `content_type` and `cache_control` are empty in listings, which do not tell them.
+    `md5` is that of the content, in hexadecimal digits; empty where the ETag is something else.
+    It, `content_type` and `cache_control` are empty in listings, which do not tell them.
     """
 
     key: str
@@ -33,17 +36,21 @@ class ObjectInfo:
     content_type: str
     last_modified: datetime
     cache_control: str = ""
+    md5: str = ""
 
     @classmethod
     def read(cls, key: str, answer: Mapping[str, Any]) -> Self:
         """What the answer to a HEAD or GET says of the object."""
+        etag = answer.get("ETag", "").strip('"')
+        fields = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return cls(
             key=key,
             size=answer["ContentLength"],
-            etag=answer.get("ETag", "").strip('"'),
+            etag=etag,
             content_type=answer.get("ContentType", ""),
             last_modified=answer["LastModified"],
             cache_control=answer.get("CacheControl", ""),
+            md5=md5_of(etag, fields.items()),
         )
 
 
@@ -63,10 +70,17 @@ class Bucket:
     `Permanent` when it refuses the request itself, and `BadKey` for a key that is not safe.
     """
 
-    def __init__(self, target: StorageTarget, *, client: Any = None) -> None:
-        """`client` is shared between the buckets of one account; without it, one is made."""
+    def __init__(
+        self, target: StorageTarget, *, client: Any = None, throttle: Turns | None = None
+    ) -> None:
+        """`client` and `throttle` are shared between the buckets of one account.
+
+        Without a client one is made; one that is given was made with the same throttle.
+        """
         self.target = target
-        self._client = make_client(target) if client is None else client
+        self.throttle = throttle or Unthrottled()
+        self._client = make_client(target, throttle=self.throttle) if client is None else client
+        self._signer = Signer(target)
         self._deletes_in_bulk = True
 
     @property
@@ -155,18 +169,18 @@ class Bucket:
 
         It is valid for `expires_in` seconds, and as secret as a password.
         """
-        return presign(self.target, "PUT", key, expires_in=expires_in, headers=headers)
+        return self._signer.presign("PUT", key, expires_in=expires_in, headers=headers)
 
     def presign_head(self, key: str, *, expires_in: int) -> str:
         """A URL for HEAD requests."""
-        return presign(self.target, "HEAD", key, expires_in=expires_in)
+        return self._signer.presign("HEAD", key, expires_in=expires_in)
 
     def presign_part(
         self, key: str, upload_id: str, number: int, *, expires_in: int, headers: Mapping[str, str]
     ) -> str:
         """A URL for the PUT of one part, the first being number 1."""
         part = {"partNumber": str(number), "uploadId": upload_id}
-        return presign(self.target, "PUT", key, expires_in=expires_in, headers=headers, query=part)
+        return self._signer.presign("PUT", key, expires_in=expires_in, headers=headers, query=part)
 
     def create_multipart(self, key: str, *, content_type: str, cache_control: str | None) -> str:
         """Begins a multipart upload; returns its id."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 
 import boto3
@@ -14,15 +15,18 @@ from botocore.handlers import add_expect_header
 
 from worker.errors import Misconfigured
 from worker.storage.config import StorageTarget
+from worker.storage.failures import THROTTLED, refusal_in
+from worker.storage.throttle import Turns, Unthrottled
 
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 CONNECTIONS = 32
 
 
-def make_client(target: StorageTarget) -> Any:
+def make_client(target: StorageTarget, *, throttle: Turns | None = None) -> Any:
     """A client for the control calls, which any number of threads may share.
 
+    Each of its requests, repeated ones too, waits for its turn at the `throttle`.
     Raises `Misconfigured` when the endpoint is no URL.
     """
     try:
@@ -40,7 +44,22 @@ def make_client(target: StorageTarget) -> Any:
     # Servers that send no interim answer would cost a second of waiting for each upload.
     client.meta.events.unregister("before-call.s3", add_expect_header)
     client.meta.events.register("before-call.s3.DeleteObjects", _sum_up_by_md5)
+    _pace(client.meta.events, throttle or Unthrottled())
     return client
+
+
+def _pace(events: Any, throttle: Turns) -> None:
+    # before it is signed, since a signature ages while it waits
+    events.register_first("request-created.s3", lambda **_: throttle.acquire())
+    events.register("response-received.s3", partial(_learn, throttle))
+
+
+def _learn(throttle: Turns, parsed_response: Any = None, **_: Any) -> None:
+    if parsed_response is None:
+        return throttle.failed()
+    refusal = refusal_in(parsed_response)
+    parsed_response["ResponseMetadata"][THROTTLED] = throttle.heed(refusal)
+    return None
 
 
 def _session() -> botocore.session.Session:

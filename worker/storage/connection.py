@@ -1,174 +1,186 @@
-"""One HTTP connection to a storage, over which bodies are piped into presigned requests."""
+"""One HTTP/1.1 connection to a storage, for one request after another."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import re
+import os
 import select
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from io import BufferedReader
-from itertools import chain
-from typing import cast
-from urllib.parse import urlsplit
+from typing import NamedTuple, cast
 
-from worker.errors import Outage, WorkError
-from worker.storage import failures
-from worker.storage.config import StorageTarget
+from worker.errors import Temporary
+from worker.storage.bodies import Block, Span
 
 LONGEST_REFUSAL = 64 * 1024
 PATIENCE_WITH_A_BROKEN_CONNECTION = 2.0
+# A body's first block up to this size goes into one packet with the head.
+JOINED = 16 * 1024
+SHRUNK = "the file became shorter while it was sent"
 
-_MD5 = re.compile(r"[0-9a-f]{32}")
-_ENCRYPTION = "x-amz-server-side-encryption"
+
+class Address(NamedTuple):
+    """Where a connection leads to."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class Broken(Exception):
+    """There is no answer on the connection; `error` is what broke it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
+
+    @property
+    def lost(self) -> bool:
+        """Whether the other side hung up, as it may on a connection that it was tired of."""
+        return isinstance(self.error, OSError) and not isinstance(self.error, TimeoutError)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, with as much of its body as an error's takes."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes
 
 
 class Connection:
-    """A new connection for each body, so that none is lost to one that the storage is closing.
+    """For one thread at a time. `timeout` is in seconds, for each block and each answer."""
 
-    `timeout` is in seconds, for each block and each answer. For one thread. The storage's errors
-    come out as in `failures`; no message holds a URL.
-    """
-
-    def __init__(
-        self, target: StorageTarget, *, timeout: float, tls: ssl.SSLContext, compare_md5: bool
-    ) -> None:
-        self._target = target
+    def __init__(self, address: Address, *, timeout: float, tls: ssl.SSLContext) -> None:
+        """Raises `Broken` when there is no way to the address."""
+        self.address = address
+        self.reusable = False
         self._timeout = timeout
-        self._tls = tls
-        self._compare_md5 = compare_md5
-        self._sock: socket.socket | None = None
-        self._reader: BufferedReader | None = None
+        try:
+            self._sock = _opened(address, timeout, tls)
+        except OSError as error:
+            raise Broken(error) from error
+        self._reader = self._sock.makefile("rb")
+        self._used = False
 
-    def put(self, url: str, headers: Mapping[str, str], blocks: Iterable[memoryview]) -> str:
-        """Sends the blocks as the body; returns the ETag, without quotes.
+    def exchange(self, method: str, head: bytes, blocks: Iterator[Block]) -> Answer:
+        """Sends a request; returns the answer, of whatever status.
 
-        An ETag that is an MD5 must be that of the blocks, or `Outage` is raised. An error of
-        the blocks' iterator passes through: the body stays incomplete, and nothing is stored.
+        An error of the blocks' iterator passes through: the body stays incomplete, and the
+        connection is good for nothing but to be closed. So it is after `Broken`.
         """
-        md5 = hashlib.md5(usedforsecurity=False) if self._compare_md5 else None
-        rest = iter(blocks)
-        first = next(rest, None)
-        self.close()
-        self._begin("PUT", url, headers)
-        for block in chain((first,), rest) if first else ():
-            if md5:
-                md5.update(block)
-            self._send(block)
-        answer = self._finish("PUT")
-        if md5:
-            self._check_etag(answer, md5.hexdigest())
-        return _etag(answer)
+        self._begin()
+        try:
+            self._send(head, blocks)
+        except Broken as broken:
+            return self._early_answer(method, broken)
+        return self._answer(method)
 
-    def size(self, url: str) -> int:
-        """The size in bytes of the object behind a presigned HEAD.
-
-        It is asked for on the connection that a body went over before, and once more on a new one.
-        """
-        if self._sock:
-            with contextlib.suppress(Outage):
-                return self._size(url)
-            self.close()
-        return self._size(url)
+    def is_quiet(self) -> bool:
+        """Whether a new request can go out: an open connection without anything unread on it."""
+        hidden = self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0
+        return not hidden and not _readable(self._sock)
 
     def close(self) -> None:
         """Closes it in the middle of whatever is on the way."""
-        if self._reader:
-            self._reader.close()
-        if self._sock:
-            self._sock.close()
-        self._reader = self._sock = None
+        self._reader.close()
+        self._sock.close()
 
-    def _size(self, url: str) -> int:
-        self._begin("HEAD", url, {})
-        length = self._finish("HEAD").get("Content-Length") or ""
-        return int(length) if length.isdigit() else -1
+    def _begin(self) -> None:
+        if self._used:  # http.client has closed the reader with its answer
+            self._reader = self._sock.makefile("rb")
+        self._used, self.reusable = True, False
 
-    def _begin(self, method: str, url: str, headers: Mapping[str, str]) -> None:
-        place = urlsplit(url)
-        fields = {"Host": place.netloc, "Accept-Encoding": "identity", **headers}
-        if any(not value.isprintable() for value in fields.values()):
-            raise ValueError("a header has control characters")
-        lines = [f"{method} {place.path}?{place.query} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in fields.items()]
-        try:
-            sock = self._open(place.scheme, place.hostname or "", place.port)
-            self._reader = sock.makefile("rb")
-        except OSError as error:
-            raise failures.unreachable(self._target, error) from error
-        self._send("\r\n".join((*lines, "", "")).encode("ascii"))
+    def _send(self, head: bytes, blocks: Iterator[Block]) -> None:
+        first = next(blocks, None)
+        if isinstance(first, memoryview) and len(first) <= JOINED:
+            self._write(memoryview(head + first))
+        else:
+            self._write(memoryview(head))
+            if first is not None:
+                self._write(first)
+        for block in blocks:
+            self._write(block)
 
-    def _open(self, scheme: str, host: str, port: int | None) -> socket.socket:
-        if self._sock is None:
-            port = port or (443 if scheme == "https" else 80)
-            sock = socket.create_connection((host, port), timeout=self._timeout)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if scheme == "https":
-                sock = self._tls.wrap_socket(sock, server_hostname=host)
-            self._sock = sock
-        return self._sock
-
-    def _send(self, data: memoryview | bytes) -> None:
-        assert self._sock is not None  # noqa: S101
+    def _write(self, block: Block) -> None:
+        data = block
+        if isinstance(block, Span) and isinstance(self._sock, ssl.SSLSocket):
+            data = _read(block)  # outside: what fails here is not the storage
         try:
             if self._has_answered():
                 raise ConnectionAbortedError
-            self._sock.sendall(data)
+            if isinstance(data, Span):
+                self._send_span(data)
+            else:
+                self._sock.sendall(data)
         except OSError as error:
-            raise self._verdict(error) from error
+            raise Broken(error) from error
+
+    def _send_span(self, span: Span) -> None:
+        """The kernel sends it, straight from where it keeps the file."""
+        offset, end = span.offset, span.offset + span.length
+        while offset < end:
+            try:
+                count = os.sendfile(self._sock.fileno(), span.file, offset, end - offset)
+            except BlockingIOError:
+                self._wait_for_room()
+                continue
+            if not count:
+                raise Temporary(SHRUNK)
+            offset += count
+
+    def _wait_for_room(self) -> None:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        if not poll.poll(self._timeout * 1000):
+            raise TimeoutError
+        if self._has_answered():
+            raise ConnectionAbortedError
 
     def _has_answered(self) -> bool:
-        """Whether an answer is there before the request is; TLS's own messages are none."""
-        assert self._sock is not None and self._reader is not None  # noqa: S101
-        if not _readable(self._sock):
-            return False
+        """Whether an answer is there before the request is."""
+        return _readable(self._sock) and not self._peek_is_interim()
+
+    def _peek_is_interim(self) -> bool:
+        """TLS's own messages are no answer."""
+        seen = self._peek()
+        return seen is None or seen.startswith(b"HTTP/1.1 1")
+
+    def _peek(self) -> bytes | None:
+        """What was received and not read; None when that is nothing that concerns us."""
         self._sock.setblocking(False)
         try:
-            return not self._reader.peek(1).startswith(b"HTTP/1.1 1")
+            return self._reader.peek(1)
         except (BlockingIOError, ssl.SSLWantReadError):
-            return False
+            return None
         finally:
             self._sock.settimeout(self._timeout)
 
-    def _verdict(self, error: OSError) -> WorkError:
+    def _early_answer(self, method: str, broken: Broken) -> Answer:
         """What the storage answered before it broke the request off; else what broke it."""
-        assert self._sock is not None  # noqa: S101
         self._sock.settimeout(PATIENCE_WITH_A_BROKEN_CONNECTION)
         try:
-            self._finish("PUT")
-        except Outage as answer:
-            broken = answer.__cause__ is not None
-            return failures.unreachable(self._target, error) if broken else answer
-        except WorkError as answer:
-            return answer
-        reason = "answered before it had the whole body"
-        return Outage(self._target.service, f"{self._target.service}: {self._target.host} {reason}")
+            answer = self._answer(method)
+        except Broken:
+            raise broken from None
+        self.reusable = False
+        if answer.status < 300:
+            raise Broken(ConnectionAbortedError("it answered before it had the whole body"))
+        return answer
 
-    def _finish(self, method: str) -> HTTPMessage:
-        """The headers of a good answer."""
-        assert self._reader is not None  # noqa: S101
+    def _answer(self, method: str) -> Answer:
         response = HTTPResponse(cast("socket.socket", _Answered(self._reader)), method=method)
         try:
             response.begin()
             body = response.read(LONGEST_REFUSAL)
         except (OSError, HTTPException, ValueError) as error:
-            raise failures.unreachable(self._target, error) from error
-        if response.status >= 300:
-            refusal = failures.read_refusal(response.status, response.headers, body)
-            raise failures.judge(self._target, refusal)
-        if response.will_close or not response.isclosed():
-            self.close()
-        return response.headers
-
-    def _check_etag(self, answer: HTTPMessage, md5: str) -> None:
-        etag = _etag(answer)
-        if _MD5.fullmatch(etag) and etag != md5 and not _is_encrypted(answer):
-            reason = "stored other bytes than were sent (their MD5 differs)"
-            service = self._target.service
-            raise Outage(service, f"{service}: {self._target.host} {reason}")
+            raise Broken(error) from error
+        self.reusable = response.isclosed() and not response.will_close
+        return Answer(response.status, response.headers, body)
 
 
 class _Answered:
@@ -181,15 +193,23 @@ class _Answered:
         return self._reader
 
 
-def _etag(answer: HTTPMessage) -> str:
-    return (answer.get("ETag") or "").strip('"')
+def _opened(address: Address, timeout: float, tls: ssl.SSLContext) -> socket.socket:
+    sock = socket.create_connection((address.host, address.port), timeout=timeout)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address.scheme == "https":
+            return tls.wrap_socket(sock, server_hostname=address.host)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
-def _is_encrypted(answer: HTTPMessage) -> bool:
-    """Whether with a key of the customer's or of a key service: ETags then only look like MD5s."""
-    return any(
-        name.lower().startswith(_ENCRYPTION) and value != "AES256" for name, value in answer.items()
-    )
+def _read(span: Span) -> memoryview:
+    data = os.pread(span.file, span.length, span.offset)
+    if len(data) < span.length:
+        raise Temporary(SHRUNK)
+    return memoryview(data)
 
 
 def _readable(sock: socket.socket) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ from worker.storage import failures
 from worker.storage.bucket import Bucket, ObjectInfo
 from worker.storage.content_types import UNKNOWN
 from worker.storage.delivery import MOST_PARTS
+from worker.storage.intake import nothing
 
 MIB = 1024 * 1024
 # A larger object goes in parts, each of which the storage copies well within a request's time.
@@ -31,11 +32,14 @@ def copy(
     *,
     changes: Mapping[str, str] = MappingProxyType({}),
     at_once: int = AT_ONCE,
+    may_finish: Callable[[], None] = nothing,
 ) -> ObjectInfo:
     """Copies an object with its content type and cache control; returns the copy, verified.
 
     `changes` are of `headers`. An object of more than `at_once` bytes is copied in parts of that
-    size. Raises `NoSuchObject` when there is none, `Temporary` when it is overwritten meanwhile.
+    size. `may_finish` is called before the write that makes the copy visible; what it raises
+    passes through. Raises `NoSuchObject` when there is none, `Temporary` when it is overwritten
+    meanwhile.
     """
     found = source.head(key)
     if found is None:
@@ -49,9 +53,12 @@ def copy(
     }
     kept = headers(content_type=found.content_type, cache_control=found.cache_control)
     if found.size <= at_once:
+        bucket.throttle.acquire_ahead()
+        may_finish()
         bucket.copy_whole(to, origin, {**kept, **changes} if changes else {})
     else:
-        _in_parts(bucket, to, origin, {**kept, **changes}, list(_spans(found.size, at_once)))
+        spans = list(_spans(found.size, at_once))
+        _in_parts(bucket, to, origin, {**kept, **changes}, spans, may_finish)
     return _verified(bucket, to, found)
 
 
@@ -61,6 +68,7 @@ def _in_parts(
     origin: Mapping[str, object],
     headers: Mapping[str, str],
     spans: Sequence[str],
+    may_finish: Callable[[], None],
 ) -> None:
     kind = headers.get("ContentType") or UNKNOWN
     cache_control = headers.get("CacheControl")
@@ -70,6 +78,8 @@ def _in_parts(
             bucket.copy_part(key, upload, number, origin, span)
             for number, span in enumerate(spans, 1)
         ]
+        bucket.throttle.acquire_ahead()
+        may_finish()
         bucket.complete_multipart(key, upload, etags)
     except BaseException:
         with suppress(WorkError):
@@ -85,9 +95,10 @@ def _spans(size: int, at_once: int) -> Iterator[str]:
 
 
 def _verified(bucket: Bucket, key: str, original: ObjectInfo) -> ObjectInfo:
-    copied = bucket.head(key)
+    copied, service = bucket.head(key), bucket.target.service
     if copied is None or copied.size != original.size:
         size = copied.size if copied else "no"
-        service = bucket.target.service
         raise Outage(service, f"{service}: copied {size} bytes of {original.size}")
+    if copied.md5 and original.md5 and copied.md5 != original.md5:
+        raise Outage(service, f"{service}: the copy has other bytes than its original (by MD5)")
     return copied

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from socket import gaierror
+from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -25,10 +26,12 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from worker.errors import Gone, Outage, Permanent, Temporary, WorkError
+from worker.errors import Busy, Gone, Outage, Permanent, Temporary, WorkError
 from worker.storage.config import StorageTarget
 
 LONGEST_RETRY_AFTER = 3600.0
+# Where `Refusal.throttled` is noted in boto3's form of an answer.
+THROTTLED = "Throttled"
 
 _CLOCK = "set this machine's clock right"
 _REGION = "check {PLACE}"
@@ -58,7 +61,12 @@ _PERMANENT = {
 _BY_STATUS = {401: "Unauthorized", 403: "AccessDenied", 413: "EntityTooLarge"}
 # The storage waited in vain for bytes of ours (the source stalls), or another run interfered.
 _TEMPORARY = {"RequestTimeout", "NoSuchUpload", "OperationAborted", "ConditionalRequestConflict"}
-
+_SLOW_DOWN = {
+    "SlowDown", "SlowDownRead", "SlowDownWrite", "TooManyRequests", "RequestLimitExceeded",
+    "Throttling", "ThrottlingException",
+}  # fmt: skip
+# Until a request is tried again that a storage had no room for, in seconds.
+_WHILE_SLOWED = 3.0
 
 _TOO_SLOW = (TimeoutError, ReadTimeoutError, ConnectTimeoutError)
 _CUT = (
@@ -75,14 +83,29 @@ class Refused(Outage):
     """An outage that only a person ends: a setting or a right is wrong."""
 
 
+class Throttled(Busy):
+    """The storage asks for fewer requests, and gets fewer."""
+
+
 @dataclass(frozen=True)
 class Refusal:
-    """An error answer: HTTP status, S3's error code and message, and seconds to wait."""
+    """An error answer: HTTP status, S3's error code and message, and seconds to wait.
+
+    `throttled`: fewer requests are sent from now on, which is expected to help.
+    """
 
     status: int
     code: str = ""
     message: str = ""
     retry_after: float | None = None
+    throttled: bool = False
+
+    @property
+    def is_slow_down(self) -> bool:
+        """Whether it asks for fewer requests."""
+        # an answer to HEAD has no body that could explain a 503
+        unexplained = self.status == 503 and not self.name
+        return self.status == 429 or unexplained or self.name in _SLOW_DOWN
 
     @property
     def name(self) -> str:
@@ -114,6 +137,9 @@ def judge(target: StorageTarget, refusal: Refusal) -> WorkError:
         return Permanent(f"{said}: {_PERMANENT[name]}")
     if name in _ADVICE or refusal.status in (401, 403):
         return _refused(target, said, _ADVICE.get(name, _ADVICE["AccessDenied"]))
+    if refusal.throttled:
+        delay = max(refusal.retry_after or _WHILE_SLOWED, 1.0)
+        return Throttled(said + _quoted(refusal), retry_after=delay)
     if refusal.status >= 500 or refusal.status == 429:
         return Outage(target.service, said + _quoted(refusal), retry_after=refusal.retry_after)
     if refusal.status < 400 or (refusal.status == 404 and name not in _TEMPORARY):
@@ -123,13 +149,19 @@ def judge(target: StorageTarget, refusal: Refusal) -> WorkError:
 
 def refusal_of(error: ClientError) -> Refusal:
     """What boto3 read from an error answer."""
-    details = error.response.get("Error", {})
-    answer = error.response.get("ResponseMetadata", {})
+    return refusal_in(error.response)
+
+
+def refusal_in(response: Mapping[str, Any]) -> Refusal:
+    """The same, from boto3's form of the answer."""
+    details = response.get("Error", {})
+    answer = response.get("ResponseMetadata", {})
     return Refusal(
         int(answer.get("HTTPStatusCode", 0)) or 500,
         str(details.get("Code", "")),
         str(details.get("Message", "")),
         _retry_after(answer.get("HTTPHeaders", {}).get("retry-after")),
+        bool(answer.get(THROTTLED)),
     )
 
 

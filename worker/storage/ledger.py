@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -86,10 +87,19 @@ class Ledger:
             (*place.address, token, untouched),
         )
 
-    async def begin_recheck(self, token: UUID) -> Row | None:
+    @patiently
+    async def forget(self, place: Place, *, token: UUID) -> bool:
+        """The object was deleted. False: another run has taken the place over."""
+        rows = await self._database.call(
+            "select media_worker.forget_object(%s, %s, %s, %s) as ours", (*place.address, token)
+        )
+        return bool(rows[0]["ours"])
+
+    async def begin_recheck(self, token: UUID, *, services: Sequence[str]) -> Row | None:
         """Claim an object that a lost run may have touched; None when there is none."""
         rows = await self._database.call(
-            "select * from media_worker.begin_recheck(%s, %s)", (token, self._worker_id)
+            "select * from media_worker.begin_recheck(%s, %s, %s)",
+            (token, self._worker_id, list(services)),
         )
         return rows[0] if rows else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from uuid import UUID, uuid4
 
@@ -18,20 +18,29 @@ MOST_AT_ONCE = 100
 
 
 class Recheck:
-    """Compares suspect objects with the ledger, and closes uploads that a lost run left open."""
+    """Compares suspect objects with the ledger, and closes uploads that a lost run left open.
+
+    `store` opens a bucket of one of the `services`, given their names.
+    """
 
     def __init__(
-        self, ledger: Ledger, bucket: Callable[[str], ObjectStore], executor: Executor
+        self,
+        ledger: Ledger,
+        store: Callable[[str, str], ObjectStore],
+        executor: Executor,
+        *,
+        services: Sequence[str],
     ) -> None:
         self._ledger = ledger
-        self._bucket = bucket
+        self._store = store
         self._executor = executor
+        self._services = services
 
     async def __call__(self) -> int:
         """Settle what is due for a look; returns how many objects that were."""
         for done in range(MOST_AT_ONCE):
             token = uuid4()
-            row = await self._ledger.begin_recheck(token)
+            row = await self._ledger.begin_recheck(token, services=self._services)
             if row is None or not await self._settle(row, token):
                 return done
         return MOST_AT_ONCE
@@ -44,12 +53,13 @@ class Recheck:
         except WorkError as error:
             log.warning("a suspect object could not be looked at", error=str(error))
         done = await self._ledger.end_recheck(row["id"], found, token=token)
-        log.info("suspect object", bucket=row["bucket"], key=row["object_key"], done=done)
+        place = {"service": row["service"], "bucket": row["bucket"], "key": row["object_key"]}
+        log.info("suspect object", **place, done=done)
         return found != "unknown"
 
     async def _look(self, row: Row) -> Found:
         loop = asyncio.get_running_loop()
-        store, key = self._bucket(row["bucket"]), row["object_key"]
+        store, key = self._store(row["service"], row["bucket"]), row["object_key"]
         await loop.run_in_executor(self._executor, store.abort_uploads, key)
         info = await loop.run_in_executor(self._executor, store.head, key)
         if info is None:

@@ -16,7 +16,7 @@ from worker.storage.content_types import content_type_of
 from worker.storage.limits import LONGEST_VALIDITY, check_content_type, check_lifetime
 from worker.storage.local import Material, no_progress, opened
 from worker.storage.reading import Download
-from worker.storage.signing import presign
+from worker.storage.throttle import Turns
 from worker.storage.transfer import Transfer
 
 R2 = f"cdn:{R2_TARGET}"
@@ -51,10 +51,17 @@ class ObjectStore(Bucket):
     """
 
     def __init__(
-        self, target: StorageTarget, *, client: Any = None, transfer: Transfer | None = None
+        self,
+        target: StorageTarget,
+        *,
+        client: Any = None,
+        throttle: Turns | None = None,
+        transfer: Transfer | None = None,
     ) -> None:
-        """`client` is shared between the buckets of one account, `transfer` between all."""
-        super().__init__(target, client=client)
+        """`client` and `throttle` are shared between the buckets of one account, `transfer`
+        between all. A client that is given was made with the same throttle.
+        """
+        super().__init__(target, client=client, throttle=throttle)
         self._given_transfer = transfer
 
     @classmethod
@@ -141,7 +148,7 @@ class ObjectStore(Bucket):
 
         It is as secret as a password: not for logs or tables.
         """
-        return presign(self.target, "GET", key, expires_in=check_lifetime(expires_in))
+        return self._signer.presign("GET", key, expires_in=check_lifetime(expires_in))
 
     def signed_upload_url(self, key: str, content_type: str, expires_in: int = HOUR) -> str:
         """A URL by which anybody can PUT the object for 1 second to 7 days.
@@ -150,7 +157,7 @@ class ObjectStore(Bucket):
         """
         headers = {"Content-Type": check_content_type(content_type)}
         lifetime = check_lifetime(expires_in)
-        return presign(self.target, "PUT", key, expires_in=lifetime, headers=headers)
+        return self._signer.presign("PUT", key, expires_in=lifetime, headers=headers)
 
     def public_url(self, key: str) -> str:
         """The object's URL, unsigned: on the endpoint when the bucket is private."""
@@ -166,6 +173,8 @@ class ObjectStore(Bucket):
     def close(self) -> None:
         """Closes the connections of the client, and of all who share it."""
         self.client.close()
+        if self._given_transfer is None and "_transfer" in vars(self):
+            self._transfer.close()
 
     @cached_property
     def _transfer(self) -> Transfer:

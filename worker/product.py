@@ -1,0 +1,167 @@
+"""The one list of what this worker does: capabilities, each off without its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from worker.ability import Ability, Tools
+from worker.archive.actions import ArchiveTrack
+from worker.archive.model import FileRole
+from worker.archive.refresh import RefreshEndpoint, no_refresh
+from worker.archive.store import ArchiveStore
+from worker.archive.tasks import archive_duties, archive_kind
+from worker.archive.vault import TrackVault
+from worker.cdn.setup import Surroundings, sync_track, target_accounts
+from worker.cdn.store import CdnStore
+from worker.cdn.tasks import cdn_duties, cdn_kind
+from worker.check.model import Options
+from worker.check.places import places
+from worker.check.tasks import check_duty
+from worker.cleanup.actions import DeleteObjects
+from worker.cleanup.store import CleanupStore
+from worker.cleanup.tasks import storage_cleanup_kind
+from worker.download import Downloader, DownloadPolicy
+from worker.ingest import Ingest
+from worker.logging import get_logger
+from worker.queue.duties import Duty
+from worker.settings import Settings
+from worker.storage.account import Account, ObjectShredder
+from worker.storage.config import StorageTarget
+from worker.storage.recheck import Recheck
+from worker.storage.store import ObjectStore
+
+log = get_logger(__name__)
+
+
+def product(tools: Tools) -> Sequence[Ability]:
+    """All capabilities that the settings allow."""
+    return [*storage_abilities(tools), *cdn_abilities(tools), *check_abilities(tools)]
+
+
+def storage_account(tools: Tools) -> Account | None:
+    """The team's primary storage; None where it is not configured."""
+    access = tools.settings.storage(tools.settings.storage_audio_bucket)
+    if access is None:
+        return None
+    return Account(StorageTarget.of(access), throttle=tools.throttles.of(access))
+
+
+def track_buckets(settings: Settings, account: Account) -> Mapping[FileRole, ObjectStore]:
+    """The buckets of tracks' files, by role."""
+    return {
+        "audio": account.bucket(settings.storage_audio_bucket),
+        "cover": account.bucket(settings.storage_cover_bucket),
+        "video": account.bucket(settings.storage_video_bucket),
+    }
+
+
+def team_buckets(settings: Settings) -> set[str]:
+    """The buckets whose objects are the team's own already."""
+    return {
+        settings.storage_audio_bucket,
+        settings.storage_cover_bucket,
+        settings.storage_video_bucket,
+        settings.storage_source_bucket,
+    }
+
+
+def storage_abilities(tools: Tools) -> Sequence[Ability]:
+    """archive, and the deletion of what it has stored: off without a storage."""
+    settings = tools.settings
+    account = storage_account(tools)
+    if account is None:
+        return []
+    ingest = Ingest(_downloader(settings), tools.depot, tools.executor)
+    recheck = _recheck(tools, account)
+    shredder = DeleteObjects(
+        CleanupStore(tools.database, tools.worker_id), ObjectShredder(account, tools.executor)
+    )
+    cleanup = storage_cleanup_kind(shredder, max_attempts=settings.cleanup_max_retries)
+    return [_archive(tools, account, ingest), Ability(kinds=(cleanup,), duties=(recheck,))]
+
+
+def cdn_abilities(tools: Tools) -> Sequence[Ability]:
+    """Copies on the CDN: off while no target is configured."""
+    settings = tools.settings
+    accounts = target_accounts(settings, throttle=tools.throttles.of)
+    if not accounts:
+        log.info("cdn is off: no target is configured", targets=settings.cdn_targets)
+        return []
+    store = CdnStore(tools.database)
+    around = Surroundings(
+        store=tools.store,
+        ledger=tools.ledger,
+        depot=tools.depot,
+        executor=tools.executor,
+        slots=tools.slots,
+        team=storage_account(tools),
+    )
+    action = sync_track(settings, store, accounts, around)
+    return [
+        Ability(
+            kinds=(cdn_kind(action),),
+            duties=(*cdn_duties(store), *(_recheck(tools, each) for each in accounts.values())),
+            prepare=lambda: store.configure(settings.cdn_targets),
+        )
+    ]
+
+
+def check_abilities(tools: Tools) -> Sequence[Ability]:
+    """The daily comparison of rows with buckets: off where there is none."""
+    settings = tools.settings
+    primary = storage_account(tools)
+    targets = target_accounts(settings, throttle=tools.throttles.of)
+    found = places(settings, primary=primary, targets=targets)
+    if not found:
+        return []
+    options = Options(repair=settings.check_repair, max_deletions=settings.check_max_deletions)
+    daily = check_duty(
+        tools.database,
+        tools.worker_id,
+        found,
+        tools.executor,
+        daily_at=settings.check_daily_at,
+        options=options,
+    )
+    return [Ability(duties=(daily,))]
+
+
+def _recheck(tools: Tools, account: Account) -> Duty:
+    service = account.target.service
+    look = Recheck(
+        tools.ledger, lambda _, name: account.bucket(name), tools.executor, services=[service]
+    )
+    return Duty(f"recheck objects on {service}", 60.0, look)
+
+
+def _archive(tools: Tools, account: Account, ingest: Ingest) -> Ability:
+    settings = tools.settings
+    store = ArchiveStore(tools.database, language=settings.notification_language)
+    prefixes = account.url_prefixes(team_buckets(settings))
+    vault = TrackVault(
+        ingest,
+        track_buckets(settings, account),
+        prefixes=prefixes,
+        holds=lambda work: tools.store.holds("archive", work),
+    )
+    url = settings.archive_refresh_url
+    refresh = RefreshEndpoint(str(url)) if url else no_refresh
+    action = ArchiveTrack(store, vault, refresh, delays=settings.retry_delays)
+    duties = archive_duties(
+        store, daily_at=settings.archive_daily_at, daily_limit=settings.archive_daily_limit
+    )
+    return Ability(
+        kinds=(archive_kind(action, store),),
+        duties=tuple(duties),
+        prepare=lambda: store.configure(prefixes),
+    )
+
+
+def _downloader(settings: Settings) -> Downloader:
+    return Downloader(
+        DownloadPolicy(
+            allowed_hosts=tuple(settings.download_allowed_hosts),
+            allow_networks=tuple(settings.download_allow_networks),
+            max_bytes=settings.download_max_bytes,
+        )
+    )
