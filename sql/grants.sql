@@ -142,19 +142,22 @@ begin
         'pause_queue(text, timestamptz)', 'resume_queue(text)', 'retry_failed(text)',
         'get_tracks_needing_archiving(integer)', 'archive_track(uuid, boolean)',
         'archive_tracks(integer)', 'mark_track_archived(uuid, text, text, text)',
-        'get_track_processing_status(uuid)'] loop
+        'get_track_processing_status(uuid)', 'sync_to_cdn(text, text, text, text)',
+        'sync_tracks_to_cdn(text[], text)', 'backfill_cdn(integer)', 'retry_failed_cdn_syncs()'] loop
         perform media_worker.grant_if_there('execute on function public.' || thing, service);
     end loop;
     foreach thing in array array[
-        'archive_figures()', 'queue_figures()', 'worker_figures()', 'current_user_id()',
+        'archive_figures()', 'cdn_figures()', 'queue_figures()', 'worker_figures()', 'current_user_id()',
         'is_trusted_caller()'] loop
         perform media_worker.grant_if_there('execute on function media_worker.' || thing, service);
     end loop;
-    foreach thing in array array['archive_statistics', 'track_playback', 'queue_health', 'worker_status'] loop
+    foreach thing in array array[
+        'archive_statistics', 'track_playback', 'cdn_statistics', 'cdn_sync_status', 'queue_health',
+        'worker_status'] loop
         perform media_worker.grant_if_there('select on public.' || thing, service);
     end loop;
     foreach thing in array array[
-        'archive_policies', 'track_archiving_jobs', 'storage_cleanup_queue'] loop
+        'archive_policies', 'track_archiving_jobs', 'cdn_sync_jobs', 'storage_cleanup_queue'] loop
         perform media_worker.grant_if_there(
             'select, insert, update, delete on public.' || thing, service);
         execute format('alter table public.%I enable row level security', thing);

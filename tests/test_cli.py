@@ -16,7 +16,7 @@ from tests.support.pgbouncer import pgbouncer, pgbouncer_is_there
 
 __all__ = ["archive"]
 
-COMMANDS = ("migrate", "run", "status", "retry", "doctor", "archive", "dev", "demo")
+COMMANDS = ("migrate", "run", "status", "retry", "doctor", "archive", "cdn", "dev", "demo")
 NOWHERE = {"DATABASE_URL": "postgresql://someone:hush-hush@127.0.0.1:1/nothing"}
 
 
@@ -64,10 +64,14 @@ def test_help_lists_every_command(run: Run) -> None:
         ("retry", ["archive", "cleanup", "--json"]),
         ("doctor", ["--fix", "--json"]),
         ("archive", ["TRACK_ID", "--limit", "--force", "--wait", "--json"]),
+        ("cdn", ["upload", "delete", "backfill"]),
+        ("cdn upload", ["TRACK_ID", "--wait", "--json"]),
+        ("cdn delete", ["TRACK_ID", "--wait", "--json"]),
+        ("cdn backfill", ["--limit", "--json"]),
     ],
 )
 def test_help_of_a_command_tells_its_options(run: Run, command: str, told: list[str]) -> None:
-    ended = run(command, "--help")
+    ended = run(*command.split(), "--help")
     assert ended.code == 0
     for name in told:
         assert name in ended.out
@@ -84,6 +88,9 @@ def test_help_of_a_command_tells_its_options(run: Run, command: str, told: list[
         ("archive", "--limit", "-1"),
         ("archive", "--limit", "many"),
         ("archive", "--force"),
+        ("cdn", "polish"),
+        ("cdn", "upload"),
+        ("cdn", "backfill", "--limit", "-1"),
         ("run", "--concurrency", "0"),
     ],
 )
@@ -100,7 +107,7 @@ def test_unknown_queue_of_run_ends_with_2(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("migrate",), ("run",), ("status",), ("retry", "archive"), ("archive",)],
+    [("migrate",), ("run",), ("status",), ("retry", "archive"), ("archive",), ("cdn", "backfill")],
     ids=lambda arguments: arguments[0],
 )
 class TestSettings:
@@ -120,7 +127,15 @@ class TestSettings:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("migrate",), ("status",), ("retry", "archive"), ("archive",), ("archive", "--json")],
+    [
+        ("migrate",),
+        ("status",),
+        ("retry", "archive"),
+        ("archive",),
+        ("archive", "--json"),
+        ("cdn", "upload", "a"),
+        ("cdn", "backfill"),
+    ],
     ids=" ".join,
 )
 def test_absent_database_ends_with_1(run: Run, arguments: tuple[str, ...]) -> None:
@@ -128,7 +143,9 @@ def test_absent_database_ends_with_1(run: Run, arguments: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize(
-    "arguments", [("status",), ("retry", "archive"), ("archive",)], ids=" ".join
+    "arguments",
+    [("status",), ("retry", "archive"), ("archive",), ("cdn", "upload", "a")],
+    ids=" ".join,
 )
 def test_missing_schema_names_migrate(
     run: Run, arguments: tuple[str, ...], empty_database: str
@@ -168,7 +185,7 @@ def test_status_is_printed_for_people_and_programs(run: Run, database: str) -> N
     env = {"DATABASE_URL": database}
     ended = run("status", "--json", env=env)
     assert (ended.code, ended.err) == (0, "")
-    assert list(ended.json) == ["queues", "workers", "archive", "paused", "outages"]
+    assert list(ended.json) == ["queues", "workers", "archive", "cdn", "paused", "outages"]
     assert "no worker is alive" in run("status", env=env).out
 
 

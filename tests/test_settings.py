@@ -27,6 +27,7 @@ R2 = {
     "R2_SECRET_ACCESS_KEY": "hunter3",
     "R2_BUCKET_NAME": "media",
 }
+CLOUDFLARE = {"CLOUDFLARE_ZONE_ID": "0123abc", "CLOUDFLARE_API_TOKEN": "hunter5"}
 BACKUP = {
     "CDN_TARGETS": "r2_cdn,Backup",
     "CDN_BACKUP_ENDPOINT": "https://s3.example.org",
@@ -82,6 +83,9 @@ DEFAULTS: dict[str, Any] = {
     "archive_daily_at": datetime.time(3, 0),
     "archive_daily_limit": 200,
     "archive_refresh_url": None,
+    "check_daily_at": datetime.time(4, 0),
+    "check_repair": False,
+    "check_max_deletions": 100,
     "download_allowed_hosts": (),
     "download_allow_networks": (),
     "download_max_bytes": 500 * MIB,
@@ -232,8 +236,9 @@ def test_every_secret_may_come_from_a_file_and_is_never_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "secret").write_text("postgresql://u:hunter2@h/d\n")
-    for other in (STORAGE | R2).keys() - {name}:
-        monkeypatch.setenv(other, (STORAGE | R2)[other])
+    complete = STORAGE | R2 | CLOUDFLARE
+    for other in complete.keys() - {name}:
+        monkeypatch.setenv(other, complete[other])
     settings = load(monkeypatch, **{f"{name}_FILE": str(tmp_path / "secret")})
     secret = getattr(settings, name.lower())
     assert secret.get_secret_value() == "postgresql://u:hunter2@h/d"

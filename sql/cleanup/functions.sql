@@ -66,19 +66,11 @@ comment on function media_worker.key_is_owned(text, text, text) is
 create or replace function media_worker.storage_cleanup_end(ids uuid[], token uuid) returns void
 language sql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
-    with gone as (
-        select o.id, o.recheck_at from media_worker.objects as o
+    select media_worker.forget_objects(array(
+        select o.id from media_worker.objects as o
         join public.storage_cleanup_queue as q on o.service = q.service and o.bucket = q.bucket
             and o.object_key = q.object_key
-        where q.id = any (ids) and o.claim = token
-    ), forgotten as (
-        delete from media_worker.objects as o using gone
-        where o.id = gone.id and gone.recheck_at is null
-    )
-    update media_worker.objects as o
-    set state = 'intent', doomed = false, claim = null, claimed_by = null, source_hash = null,
-        bytes = null, sha256 = null, etag = null, updated_at = clock_timestamp()
-    from gone where o.id = gone.id and gone.recheck_at is not null
+        where q.id = any (ids) and o.claim = token))
 $$;
 comment on function media_worker.storage_cleanup_end(uuid[], uuid) is
     'The objects of these deletions are gone: the ledger forgets them, but for those that a lost run may yet bring back.';

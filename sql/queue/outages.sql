@@ -23,6 +23,7 @@ begin
         update %s as t
         set status = case when t.status = 'processing' then 'pending' else t.status end,
             parked = t.status = 'processing',
+            service = case t.status when 'processing' then $5 else t.service end,
             next_attempt_at = case t.status when 'processing' then $3
                                             when 'pending' then t.next_attempt_at end,
             error_message = case t.status when 'processing' then $4
@@ -30,7 +31,7 @@ begin
             attempts = case when t.status = 'pending' then 0 else greatest(t.attempts - 1, 0) end,
             claim = null, claimed_by = null, updated_at = clock_timestamp()
         where t.id = any ($2) and t.claim = $1
-    $sql$, k.work_table) using token, ids, probe_at, message;
+    $sql$, k.work_table) using token, ids, probe_at, message, service;
     get diagnostics touched = row_count;
     return touched;
 end

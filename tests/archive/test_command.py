@@ -18,11 +18,12 @@ from tests.support.command import Ended, media_worker
 from tests.support.process import COMMAND, REPOSITORY, Processes
 from tests.support.wait import wait_until
 from worker.app import compose
-from worker.archive import requests
-from worker.archive.command import Answer, archive_now
+from worker.archive.command import archive_now
 from worker.daemon import Daemon
 from worker.demo.behaviour import Behaviour, Gate, refusal
 from worker.errors import Misconfigured
+from worker.queue import waiting
+from worker.queue.waiting import Answer
 from worker.settings import Settings, load_settings
 
 
@@ -195,7 +196,7 @@ def test_interrupted_wait_leaves_the_work_to_others(archive: Archive, processes:
 def test_storage_that_is_out_of_order_is_not_waited_for(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.3)
     monkeypatch.setenv("STORAGE_ENDPOINT", "http://127.0.0.1:1")
     track = archive.insert_track(melody(archive))
     (error,) = ask(track, wait=True).as_json()["results"]["errors"]

@@ -26,17 +26,21 @@ STATEMENTS = {
 }
 
 
-class Application:
-    """Six sessions; `trouble` collects every error, and every warning of ours."""
+class Sessions:
+    """Six sessions; `trouble` collects every error, and every warning of ours.
 
-    def __init__(self, url: str, *, tracks: Sequence[UUID], urls: Sequence[str], seed: int) -> None:
+    With `paced`, they write as many transactions as `allow` says.
+    """
+
+    def __init__(self, url: str, *, seed: int, paced: bool = False) -> None:
         self._url = url
-        self._tracks = sorted(tracks)
-        self._urls = urls
         self._seed = seed
+        self._allowed = threading.Semaphore(0) if paced else None
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
         self.trouble: list[str] = []
+        self.transactions = 0
         self.commits = 0
 
     def start(self) -> None:
@@ -51,29 +55,65 @@ class Application:
         for thread in self._threads:
             thread.join()
 
+    def allow(self, transactions: int) -> None:
+        """So many more."""
+        assert self._allowed
+        self._allowed.release(transactions)
+
+    def write(self, connection: psycopg.Connection, dice: random.Random) -> None:
+        """The statements of one transaction."""
+        raise NotImplementedError
+
     def _session(self, seed: int) -> None:
         dice = random.Random(seed)
         with psycopg.connect(self._url) as connection:
             connection.add_notice_handler(self._notice)
-            while not self._ended.is_set():
+            while self._goes_on():
                 try:
                     self._transaction(connection, dice)
                 except psycopg.Error as error:
                     self.trouble.append(f"{type(error).__name__}: {error}")
                     connection.rollback()
 
+    def _goes_on(self) -> bool:
+        while not self._ended.is_set():
+            if self._allowed is None or self._allowed.acquire(timeout=0.1):
+                return True
+        return False
+
     def _transaction(self, connection: psycopg.Connection, dice: random.Random) -> None:
+        commits = dice.random() < 0.8
+        try:
+            self.write(connection, dice)
+            if commits:
+                connection.commit()
+            else:
+                connection.rollback()
+        finally:
+            with self._lock:
+                self.transactions += 1
+                self.commits += commits
+        time.sleep(dice.random() * 0.05)
+
+    def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self.trouble.append(f"warning: {notice.message_primary}")
+
+
+class Application(Sessions):
+    """It writes generated tracks."""
+
+    def __init__(self, url: str, *, tracks: Sequence[UUID], urls: Sequence[str], seed: int) -> None:
+        super().__init__(url, seed=seed)
+        self._tracks = sorted(tracks)
+        self._urls = urls
+
+    def write(self, connection: psycopg.Connection, dice: random.Random) -> None:
         # in one order: what is looked for is not the application's own deadlocks
         for track in sorted(dice.sample(self._tracks, dice.choice([1, 1, 1, 2, 4]))):
             self._statement(connection, track, dice)
             if dice.random() < 0.1:
                 time.sleep(dice.random())  # a transaction that is held open
-        if dice.random() < 0.2:
-            connection.rollback()
-        else:
-            connection.commit()
-            self.commits += 1
-        time.sleep(dice.random() * 0.05)
 
     def _statement(self, connection: psycopg.Connection, track: UUID, dice: random.Random) -> None:
         name = dice.choice(["insert", "insert", "upsert", "update", "update", "touch", "delete"])
@@ -85,7 +125,3 @@ class Application:
             "delete": (track,),
         }
         connection.execute(STATEMENTS[name], values[name])
-
-    def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
-        if notice.severity_nonlocalized == "WARNING":
-            self.trouble.append(f"warning: {notice.message_primary}")

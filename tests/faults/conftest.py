@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from tests.archive.conftest import Archive
 from tests.archive.conftest import archive as archive
+from tests.cdn.site import site as site
 from tests.faults.front import StorageFront
 from tests.support.databases import PostgresServer
 from tests.support.process import Processes, RunningProcess

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -28,16 +29,20 @@ class Late:
 
 
 class StorageFront:
-    """Forwards every request on a connection of its own. Threads do the work."""
+    """Forwards every request on a connection of its own. Threads do the work.
+
+    `delay` is how many seconds each request takes longer.
+    """
 
     def __init__(self, endpoint: str) -> None:
+        self.delay = 0.0
         place = urlsplit(endpoint)
         self._target = (place.hostname or "", place.port or 80)
         self._changed = threading.Condition()
         self._mode: Mode = "forward"
         self._open: set[socket.socket] = set()
         self._late: list[Late] = []
-        self._journal: list[tuple[str, str]] = []
+        self._journal: list[tuple[str, str, int]] = []
         self._listener = self._listen(0)
         self.port = int(self._listener.getsockname()[1])
         self.endpoint = f"http://127.0.0.1:{self.port}"
@@ -73,8 +78,18 @@ class StorageFront:
 
     def count(self, method: str) -> int:
         """How many such requests have come."""
+        return len(self.requests(method))
+
+    def requests(self, method: str) -> list[tuple[str, int]]:
+        """Path and length of the body of each such request, in order."""
         with self._changed:
-            return sum(1 for m, _ in self._journal if m == method)
+            return [(path, length) for m, path, length in self._journal if m == method]
+
+    def wait_for_requests(self, *, timeout: float = 20.0) -> None:
+        """Until the requests that are under way now have ended, whoever sent them."""
+        with self._changed:
+            under_way = set(self._open)
+            assert self._changed.wait_for(lambda: not under_way & self._open, timeout)
 
     def _listen(self, port: int) -> socket.socket:
         listener = socket.create_server(("127.0.0.1", port), backlog=128)
@@ -96,12 +111,13 @@ class StorageFront:
         finally:
             with self._changed:
                 self._open.discard(client)
+                self._changed.notify_all()
 
     def _exchange(self, client: socket.socket) -> None:
         head, rest = _read_head(client)
         method, path, length = _understood(head)
         with self._changed:
-            self._journal.append((method, path))
+            self._journal.append((method, path, length))
             mode = self._mode
             late = next((each for each in self._late if each.wanted(method, path)), None)
             if late:
@@ -115,6 +131,7 @@ class StorageFront:
             _discard(client, length - len(rest))
             client.sendall(_refusal(*REFUSALS[mode]))
         elif mode == "forward":
+            time.sleep(self.delay)
             self._forward(client, head, rest, length, late)
 
     def _forward(

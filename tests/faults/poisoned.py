@@ -13,9 +13,11 @@ from dataclasses import replace
 from uuid import UUID
 
 from worker import daemon, logging
-from worker.app import Ability, Tools, compose, product
+from worker.ability import Ability, Tools
+from worker.app import compose
 from worker.errors import WorkError
 from worker.isolated import main as run_alone
+from worker.product import product
 from worker.queue.model import Action, Claimed, Outcome
 from worker.settings import load_settings
 

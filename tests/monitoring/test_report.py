@@ -46,7 +46,7 @@ def busy(archive: Archive) -> Archive:
 
 def test_member_of_the_role_sees_everything(busy: Archive, member: str) -> None:
     found = read_status(member)
-    archive, cleanup = found["queues"]
+    archive, _cdn, cleanup = found["queues"]
     assert (archive["waiting"], archive["failed"], archive["running"]) == (1, 1, 0)
     assert 0 <= archive["oldest_due_age"] < 60
     assert cleanup["oldest_due_age"] is None
@@ -63,7 +63,18 @@ def test_member_of_the_role_sees_everything(busy: Archive, member: str) -> None:
 def test_status_is_json_as_it_is(busy: Archive) -> None:
     found = read_status(busy.url)
     assert json.loads(json.dumps(found)) == found
-    assert list(found) == ["queues", "workers", "archive", "paused", "outages"]
+    assert list(found) == ["queues", "workers", "archive", "cdn", "paused", "outages"]
+
+
+def test_every_cdn_target_has_its_line_in_the_order_of_the_settings(
+    archive: Archive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.sql("select media_worker.cdn_configure(array['near', 'far'])")
+    archive.sql("insert into audio_tracks (track_id, file_path) values ('song', 'song.mp3')")
+    found = read_status(archive.url)
+    print_status(found)
+    assert [(each["target"], each["pending"]) for each in found["cdn"]] == [("near", 1), ("far", 1)]
+    assert "near" in capsys.readouterr().out
 
 
 def test_pause_that_is_over_is_not_shown(archive: Archive) -> None:

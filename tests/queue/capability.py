@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from worker.app import Ability, Tools
+from worker.ability import Ability, Tools
 from worker.db.pool import Database
 from worker.errors import Busy, ClaimLost, Outage, Permanent, Pointless, Temporary, WorkError
 from worker.queue.model import Claimed, Done, Outcome, WorkKind, one_by_one

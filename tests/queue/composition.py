@@ -12,7 +12,8 @@ from pydantic import SecretStr
 
 from tests.queue.capability import capability
 from tests.support.wait import wait_until_async
-from worker.app import Application, Capabilities, compose
+from worker.ability import Capabilities
+from worker.app import Application, compose
 from worker.daemon import Daemon
 from worker.settings import Settings
 

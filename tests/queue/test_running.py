@@ -11,7 +11,7 @@ import pytest
 from tests.queue.composition import compose_for_tests, settings_for, working
 from tests.queue.site import Site
 from tests.support.wait import wait_until_async
-from worker.app import Ability, Capabilities, Tools
+from worker.ability import Ability, Capabilities, Tools
 from worker.queue.model import Claimed, Done, Failed, Outcome, WorkKind
 
 

@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from worker.archive.requests import Job, Requests
-from worker.db.pool import Database
-from worker.errors import Misconfigured
+from worker.queue.waiting import (
+    Answer,
+    Hand,
+    Waiting,
+    is_open,
+    patient_database,
+    progress_bar,
+)
 from worker.settings import Settings
-
-PAUSE_SECONDS = 0.2  # between two looks
-CALL_TIMEOUT = 60.0  # seconds: asking for many tracks takes a while
-LOCK_TIMEOUT = 10.0  # seconds: the application may hold the track
-
-# A worker in this process, that does just the rows that it is told to.
-Hand = Callable[[], AbstractAsyncContextManager[Callable[[Iterable[UUID]], None]]]
-Show = Callable[[Sequence[Job]], None]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of the command, `text` for people; `failed`: not every track was archived."""
-
-    message: str
-    text: str
-    failed: bool = False
-    body: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs: `success` says that the command was carried out."""
-        return {"success": True, "message": self.message, **self.body}
 
 
 def archive_now(
@@ -59,22 +37,16 @@ def archive_now(
     """
 
     async def run() -> Answer:
-        database = Database(
-            _conninfo(settings), call_timeout=CALL_TIMEOUT, lock_timeout=LOCK_TIMEOUT
-        )
-        requests = Requests(database)
-        try:
+        async with patient_database(settings) as database:
+            requests, waiting = Requests(database), Waiting(database, "archive", hand=hand)
             if wait:
-                await _check_somebody_works(settings, requests)
+                await waiting.check_somebody_works(missing=settings.archive_missing)
             jobs = await _ask(requests, track_id, limit=limit, force=force, also_open=wait)
             if not jobs and track_id is not None:
                 return _archived_already(wait)
             if not wait:
                 return _queued(jobs)
-            with _progress(len(jobs), quiet=quiet) as show:
-                return _ended(len(jobs), await _wait(requests, jobs, hand, show))
-        finally:
-            await database.close()
+            return _ended(len(jobs), await _wait(requests, waiting, jobs, quiet=quiet))
 
     return asyncio.run(run())
 
@@ -88,38 +60,13 @@ async def _ask(
     return [] if job is None else [job]
 
 
-async def _check_somebody_works(settings: Settings, requests: Requests) -> None:
-    if not settings.archive_configured and not await requests.worker_is_alive():
-        raise Misconfigured(
-            "no worker is alive, and this process cannot archive: "
-            f"set {', '.join(settings.archive_missing)}"
-        )
-
-
-async def _wait(requests: Requests, ids: Sequence[UUID], hand: Hand, show: Show) -> Sequence[Job]:
-    async with AsyncExitStack() as stack:
-        do: Callable[[Iterable[UUID]], None] | None = None
-        while True:
-            jobs = await requests.progress(ids)
-            show(jobs)
-            if not any(job.is_open for job in jobs):
-                return jobs
-            # looked at every time: the worker that was alive may have died meanwhile
-            if do is None and not await requests.worker_is_alive():
-                do = await stack.enter_async_context(hand())
-            if do is not None:
-                do(job.id for job in jobs if job.state == "runnable")
-            await asyncio.sleep(PAUSE_SECONDS)
-
-
-@contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Show]:
-    columns = (TextColumn("archiving"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    off = quiet or not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), disable=off) as progress:
-        task = progress.add_task("archiving", total=total)
-        yield lambda jobs: progress.update(
-            task, completed=sum(not job.is_open for job in jobs), refresh=True
+async def _wait(
+    requests: Requests, waiting: Waiting, jobs: Sequence[UUID], *, quiet: bool
+) -> Sequence[Job]:
+    with progress_bar("archiving", quiet=quiet) as bar:
+        return await waiting.until_ended(
+            partial(requests.progress, jobs),
+            show=lambda found: bar(sum(not is_open(job) for job in found), len(jobs)),
         )
 
 
@@ -150,9 +97,3 @@ def _results(total: int, *, succeeded: int, errors: list[dict[str, str | None]])
     failed = total - succeeded
     results = {"total": total, "succeeded": succeeded, "failed": failed, "errors": errors}
     return Answer(message, "\n".join([message, *lines]), failed > 0, {"results": results})
-
-
-def _conninfo(settings: Settings) -> str:
-    if settings.database_url is None:
-        raise Misconfigured("DATABASE_URL is not set: set it to a PostgreSQL URL")
-    return settings.database_url.get_secret_value()

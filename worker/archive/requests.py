@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 from uuid import UUID
 
 from worker.db.pool import Database
 from worker.queue.store import patiently
-
-# A try that is further away than this is not waited for.
-PATIENCE_SECONDS = 60.0
-
-State = Literal["done", "failed", "late", "runnable", "open"]
+from worker.queue.waiting import IS_LATE, State, lateness
 
 # Those that nothing has been asked of come first: the others are on their way already.
 NEEDED = """
@@ -28,34 +23,28 @@ NEEDED = """
         t.expires_at <= now(), t.expires_at, t.track_id
     limit %(limit)s
 """
-PROGRESS = """
+PROGRESS = f"""
     with job as (
-        select j.*, t.title, coalesce(t.archived, false) as archived,
-            j.status = 'pending' and j.claim is null and (
-                j.next_attempt_at > clock_timestamp() + %(patience)s * interval '1 second'
-                or media_worker.is_paused('archive')
-                or (j.parked and exists (
-                    select from media_worker.outages as o where o.service = j.service
-                    and o.since < clock_timestamp() - %(patience)s * interval '1 second'))
-            ) as is_late
+        select j.*, t.title, coalesce(t.archived, false) as archived, {IS_LATE} as is_late
         from public.track_archiving_jobs as j
         left join media_worker.playable_tracks as t on t.track_id = j.track_id
         where j.id = any (%(ids)s::uuid[])
     )
     select id, track_id, title, case
         when status = 'failed' then 'failed'
-        when status = 'completed' and error_message like 'cancelled:%%' and not archived then 'failed'
+        when status = 'completed' and error_message like 'cancelled:%%' and not archived
+            then 'failed'
         when status = 'completed' then 'done'
         when is_late and archived and not forced then 'done'
         when is_late then 'late'
         when runnable then 'runnable'
         else 'open' end as state,
         coalesce(error_message, case
-            when media_worker.is_paused('archive')
+            when media_worker.is_paused(%(queue)s)
             then 'the queue is paused: select resume_queue(''archive'')' end, 'not archived yet'
         ) as message
     from job order by track_id
-"""  # noqa: E501
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -70,11 +59,6 @@ class Job:
     title: str | None
     state: State
     message: str
-
-    @property
-    def is_open(self) -> bool:
-        """It is done now, or soon."""
-        return self.state in ("runnable", "open")
 
 
 class Requests:
@@ -111,14 +95,5 @@ class Requests:
     @patiently
     async def progress(self, ids: Sequence[UUID]) -> list[Job]:
         """How far these jobs are."""
-        rows = await self._database.call(PROGRESS, {"ids": list(ids), "patience": PATIENCE_SECONDS})
+        rows = await self._database.call(PROGRESS, {"ids": list(ids), **lateness("archive")})
         return [Job(**row) for row in rows]
-
-    @patiently
-    async def worker_is_alive(self) -> bool:
-        """Whether anybody else does this work."""
-        rows = await self._database.call(
-            "select exists (select from public.worker_status as w"
-            " where w.alive and 'archive' = any (w.queues)) as alive"
-        )
-        return bool(rows[0]["alive"])

@@ -59,7 +59,7 @@ class DeleteObjects:
                 [each.key for each in group],
                 uncertain=[each.key for each in group if each.uncertain],
             )
-        except (Outage, Temporary) as error:
+        except (Busy, Outage, Temporary) as error:
             await self._deletions.release([each.id for each in group], token)
             return {each.id: error for each in group}
         gone = [each for each in group if each.key not in errors]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
-from logging import getLogger
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -11,9 +11,11 @@ import typer
 
 from worker import logging
 from worker.cli.answers import FAILED, Json, errors, print_json
+from worker.cli.cdn import app as cdn
+from worker.cli.check import check
+from worker.cli.errand import Wait, carry_out
+from worker.cli.setup import database_url, settings_with_database
 from worker.cli.storage import app as storage
-from worker.errors import Misconfigured
-from worker.settings import Settings, load_settings
 
 app = typer.Typer(
     name="media-worker",
@@ -21,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cdn)
 app.add_typer(storage)
 Queue = Literal["archive", "cdn", "cleanup", "sync", "maintenance"]
 
@@ -67,7 +70,7 @@ def migrate(
     from worker.db.migrator import Migrator
 
     with errors():
-        migrator = Migrator(_database_url())
+        migrator = Migrator(database_url())
         if sql:
             typer.echo(migrator.script())
             return
@@ -104,7 +107,7 @@ def run(
     logging.configure()
     names = [name.strip() for name in queues.split(",")] if queues is not None else None
     with errors():
-        settings = _settings()
+        settings = settings_with_database()
         code = daemon.run(
             lambda: compose(
                 settings, queues=names, concurrency=concurrency, proven=daemon.feed_watchdog
@@ -116,15 +119,15 @@ def run(
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Show queues, workers and what the archive has reached.
+    """Show queues, workers, and what the archive and the CDN have reached.
 
-    The same as the views queue_health, worker_status and archive_statistics, besides paused
+    The views queue_health, worker_status, archive_statistics and cdn_statistics, besides paused
     queues and services that are out of order. JSON has intervals in seconds.
     """
     from worker.monitoring.report import print_status, read_status
 
     with errors():
-        found = read_status(_database_url())
+        found = read_status(database_url())
     print_json(found) if json else print_status(found)
 
 
@@ -137,7 +140,7 @@ def retry(
     from worker.monitoring.report import retry_failed
 
     with errors():
-        number = retry_failed(_database_url(), queue)
+        number = retry_failed(database_url(), queue)
     print_json({"queued": number}) if json else typer.echo(f"queued again: {number}")
 
 
@@ -169,10 +172,7 @@ def archive(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many tracks.")] = 50,
     force: Annotated[bool, typer.Option("--force", help="Also a track that is archived.")] = False,
-    wait: Annotated[
-        bool,
-        typer.Option("--wait", help="Show progress until the work has ended; 1 if any failed."),
-    ] = False,
+    wait: Wait = False,
     json: Json = False,
 ) -> None:
     """Archive a track now, or those that need it.
@@ -180,28 +180,12 @@ def archive(
     Queues the work and returns. With --wait it returns once each track is archived, has failed,
     or will not be tried again for a minute; where no worker is alive, it does the work itself.
     """
-    from worker.app import compose
     from worker.archive.command import archive_now
-    from worker.daemon import Daemon
 
     if force and track_id is None:
         raise typer.BadParameter("--force needs a TRACK_ID", param_hint="--force")
-    logging.configure(level="ERROR")
-    getLogger("worker.queue.settlement").setLevel("CRITICAL")  # the answer names what failed
-    with errors():
-        settings = _settings()
-        answer = archive_now(
-            settings,
-            track_id=track_id,
-            limit=limit,
-            force=force,
-            wait=wait,
-            quiet=json,
-            hand=lambda: Daemon(compose(settings, queues=["archive"])).on_call("archive"),
-        )
-    print_json(answer.as_json()) if json else typer.echo(answer.text)
-    if answer.failed:
-        raise typer.Exit(FAILED)
+    work = partial(archive_now, track_id=track_id, limit=limit, force=force, wait=wait, quiet=json)
+    carry_out(work, queue="archive", json=json)
 
 
 @app.command()
@@ -224,26 +208,4 @@ def demo() -> None:
         raise typer.Exit(FAILED)
 
 
-def _settings() -> Settings:
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    settings = load_settings()
-    if settings.database_url is None:
-        raise Misconfigured(
-            "DATABASE_URL is not set: set it to a PostgreSQL URL, in the environment or in .env"
-        )
-    try:
-        conninfo_to_dict(settings.database_url.get_secret_value())
-    except ProgrammingError:
-        # libpq quotes what it cannot read, and that may be the password
-        raise Misconfigured(
-            "DATABASE_URL is no URL that libpq understands: in a password, write @ as %40"
-            " and / as %2F"
-        ) from None
-    return settings
-
-
-def _database_url() -> str:
-    url = _settings().database_url
-    return url.get_secret_value() if url else ""
+app.command()(check)

@@ -18,6 +18,7 @@ FAMILIES = {
     "numeric": NUMBERS | INTEGERS,
     "double precision": NUMBERS | INTEGERS,
     "boolean": frozenset({"bool"}),
+    "jsonb": frozenset({"jsonb", "json"}),
 }
 
 

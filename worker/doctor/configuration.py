@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from worker.doctor.model import Finding
+from worker.doctor.cdn import check_cdn_settings
+from worker.doctor.model import WHERE, Finding
 from worker.errors import Misconfigured
 from worker.settings import Settings, load_settings, unknown_variables
 from worker.settings.sources import read_variables
-
-WHERE = "in the environment, in .env or in a credentials directory"
 
 
 def read_settings() -> tuple[Settings | None, list[Finding]]:
@@ -21,7 +20,7 @@ def read_settings() -> tuple[Settings | None, list[Finding]]:
             Finding("error", line, f"correct it {WHERE}") for line in str(error).split("\n")
         ]
         return None, [*problems, *_unknown()]
-    return settings, [*_missing(settings), *_unknown()]
+    return settings, [*_missing(settings), *check_cdn_settings(settings), *_unknown()]
 
 
 def database_url(settings: Settings | None) -> str | None:

@@ -15,9 +15,11 @@ from worker.db.pool import Database, DatabaseUnavailable
 from worker.db.prechecks import OLDEST_SERVER
 from worker.db.state import schema_state
 from worker.doctor.access import check_access
+from worker.doctor.cdn import cdn_check
 from worker.doctor.installation import check_tables, check_triggers, missing_triggers
 from worker.doctor.model import Finding
 from worker.doctor.work import check_outages, check_queues, check_workers
+from worker.settings import Settings
 
 MIGRATE = "media-worker migrate"
 UNUSABLE = "DATABASE_URL is no URL that libpq understands"
@@ -35,8 +37,11 @@ CHECKS: Sequence[Check] = (
 )
 
 
-def examine_database(conninfo: str, *, fix: bool) -> list[Finding]:
-    """Everything that can be seen from here; `fix` migrates where that mends something."""
+def examine_database(conninfo: str, settings: Settings | None, *, fix: bool) -> list[Finding]:
+    """Everything that can be seen from here; `fix` migrates where that mends something.
+
+    What depends on valid settings is looked at only with them.
+    """
     try:
         parts = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:
@@ -44,10 +49,13 @@ def examine_database(conninfo: str, *, fix: bool) -> list[Finding]:
         advice = "in a password, write @ as %40 and / as %2F"
         return [Finding("error", UNUSABLE, advice)]
     place = f"-h {parts.get('host') or 'localhost'} -p {parts.get('port') or 5432}"
-    return asyncio.run(_examine(conninfo, place=place, fix=fix))
+    checks = [*CHECKS, cdn_check(settings)] if settings else CHECKS
+    return asyncio.run(_examine(conninfo, checks, place=place, fix=fix))
 
 
-async def _examine(conninfo: str, *, place: str, fix: bool) -> list[Finding]:
+async def _examine(
+    conninfo: str, checks: Sequence[Check], *, place: str, fix: bool
+) -> list[Finding]:
     database = Database(conninfo, size=1, call_timeout=CALL_TIMEOUT)
     try:
         await database.open()
@@ -57,7 +65,7 @@ async def _examine(conninfo: str, *, place: str, fix: bool) -> list[Finding]:
         if not is_hopeless(findings):
             findings += await _check_schema(database, conninfo, fix=fix)
         if not is_hopeless(findings):
-            findings += [one for check in CHECKS for one in await _guarded(check, database)]
+            findings += [one for check in checks for one in await _guarded(check, database)]
     except DatabaseUnavailable as error:
         return [
             Finding("error", str(error), f"check DATABASE_URL, and the server: pg_isready {place}")

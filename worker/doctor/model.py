@@ -9,6 +9,7 @@ from typing import Literal
 from worker.logging import redact
 
 Level = Literal["ok", "note", "warning", "error"]
+WHERE = "in the environment, in .env or in a credentials directory"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.doctor.buckets import check_buckets
+from worker.doctor.cdn import check_purge
 from worker.doctor.configuration import database_url, read_settings
 from worker.doctor.database import examine_database
 from worker.doctor.model import Finding, Level, without_secrets
@@ -31,9 +32,9 @@ def examine(*, fix: bool = False) -> list[Finding]:
     settings, findings = read_settings()
     url = database_url(settings)
     if url is not None:
-        findings += examine_database(url, fix=fix)
+        findings += examine_database(url, settings, fix=fix)
     if settings is not None:
-        findings += check_buckets(settings, fix=fix)
+        findings += [*check_buckets(settings, fix=fix), *check_purge(settings)]
     return without_secrets(findings)
 
 

@@ -22,6 +22,11 @@ LOCK_TIMEOUT = 10.0  # seconds: nobody waits for us
 
 QUEUES = "select * from public.queue_health order by queue"
 WORKERS = "select * from public.worker_status order by alive desc, started_at"
+CDN = """
+    select s.* from public.cdn_statistics as s
+    join media_worker.cdn_targets as t on t.name = s.target
+    order by t.active desc, t.position, t.name
+"""
 ARCHIVE = "select * from public.archive_statistics"
 PAUSED = """
     select queue, paused_at, until from media_worker.paused_queues
@@ -31,7 +36,7 @@ OUTAGES = "select service, since, next_probe_at, message from media_worker.outag
 
 
 def read_status(conninfo: str) -> Status:
-    """Queues, workers, archive figures, paused queues and outages, as JSON knows values.
+    """Queues, workers, figures of archive and CDN, paused queues and outages, as JSON knows values.
 
     Intervals are in seconds, times in ISO 8601. Raises `DatabaseUnavailable`, psycopg's errors.
     """
@@ -54,6 +59,7 @@ async def _read(database: Database) -> Status:
         "queues": await rows(QUEUES),
         "workers": await rows(WORKERS),
         "archive": (await rows(ARCHIVE))[0],
+        "cdn": await rows(CDN),
         "paused": await rows(PAUSED),
         "outages": await rows(OUTAGES),
     }

@@ -13,6 +13,7 @@ from worker.logging import redact
 
 Row = Mapping[str, Any]
 NOTHING = "-"
+CDN_COLUMNS = ("uploaded", "pending", "processing", "completed", "failed")
 
 ARCHIVE_LINES = (
     ("total_archived", "archived", ""),
@@ -34,6 +35,8 @@ def print_status(found: Mapping[str, Any]) -> None:
     if not any(worker["alive"] for worker in found["workers"]):
         console.print("no worker is alive: start one with media-worker run", style="yellow")
     console.print(_archive(found["archive"]))
+    if found["cdn"]:
+        console.print(_cdn(found["cdn"]))
     for line in (*_pauses(found["paused"]), *_outages(found["outages"])):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
 
@@ -65,6 +68,13 @@ def _archive(figures: Row) -> Table:
         table.add_row(meaning, _if_there(figures[name], f"{{}}{unit}".format))
     lasted = _if_there(figures["average_archiving_time"], _duration)
     table.add_row("average archiving time, last 30 days", lasted)
+    return table
+
+
+def _cdn(rows: Iterable[Row]) -> Table:
+    table = _table("CDN", "target", *CDN_COLUMNS)
+    for row in rows:
+        table.add_row(row["target"], *(str(row[name]) for name in CDN_COLUMNS))
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,6 +20,10 @@ log = get_logger(__name__)
 CANCELLED = "cancelled: "
 CRASHED = "crashed the worker: look at its log, then set status to pending"
 UNRECORDED = "the result could not be recorded: see the worker's log"
+# How long an outage counts as going on: it is probed once a minute.
+OUTAGE_SECONDS = 150.0
+# With one service out of order and others at work, promotion is not to run all the time.
+PAUSE_OF_WAKING = 5.0
 UNREMARKABLE = (Done(), Done(reached_service=False))
 
 Ending = Outcome | Outage | ClaimLost
@@ -45,7 +51,7 @@ class Settlement:
         self._store = store
         self._delays = delays
         self._alarm = alarm
-        self._in_outage = False
+        self._outage_until = self._next_ring = -math.inf  # by the monotonic clock
         self.tally = Tally()
 
     async def settle(
@@ -119,6 +125,8 @@ class Settlement:
                 await self._wait(kind, _only(ended, Outage))
             case ClaimLost():
                 await self._let_go(kind, [work for work, _ in ended])
+            case Recorded():
+                self._wake_waiting()
 
     async def _complete(self, kind: WorkKind, ended: Sequence[tuple[Claimed, Done]]) -> None:
         for reached in (True, False):
@@ -127,7 +135,8 @@ class Settlement:
                 await self._store.finish(
                     kind.name, ended[0][0].token, notes, reached_service=reached
                 )
-                self._end_outage(reached)
+                if reached:
+                    self._wake_waiting()
 
     async def _repeat(self, kind: WorkKind, ended: Sequence[tuple[Claimed, Again]]) -> None:
         for counted in (True, False):
@@ -160,7 +169,7 @@ class Settlement:
                 message=str(outage),
                 probe_delays=self._probe_delays(outage),
             )
-        self._in_outage = True
+        self._outage_until = time.monotonic() + OUTAGE_SECONDS
         self._alarm.in_seconds(self._delays[0])
 
     async def _let_go(self, kind: WorkKind, works: Sequence[Claimed]) -> None:
@@ -174,10 +183,13 @@ class Settlement:
         tries: Tries = {work.id: (self._delays[-1], UNRECORDED) for work in works}
         await self._store.reschedule(kind.name, works[0].token, tries, counted=True)
 
-    def _end_outage(self, reached_service: bool) -> None:
-        if reached_service and self._in_outage:
-            self._in_outage = False
-            self._alarm.in_seconds(0.0)
+    def _wake_waiting(self) -> None:
+        """A service works; in an outage it may be the one that others wait for."""
+        now = time.monotonic()
+        if now < self._outage_until:
+            ring = max(now, self._next_ring)
+            self._alarm.in_seconds(ring - now)
+            self._next_ring = ring if ring > now else now + PAUSE_OF_WAKING
 
     def _probe_delays(self, outage: Outage) -> list[float]:
         return [max(delay, outage.retry_after or 0.0) for delay in self._delays]

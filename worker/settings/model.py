@@ -47,8 +47,9 @@ class Settings(BaseSettings):
     cdn_metadata_prefix: str = "metadata"
     cdn_max_bytes: v.Bytes = 500 * MEBIBYTE
     cdn_rate_limit: v.Seconds = 0.0  # requests a second per target, 0: without limit
-    cloudflare_zone_id: str | None = None
-    cloudflare_api_token: SecretStr | None = None
+    cloudflare_zone_id: v.AccountId | None = None
+    cloudflare_api_token: v.Token | None = None
+    cloudflare_api_base: v.WebUrl = "https://api.cloudflare.com/client/v4"
 
     cloudinary_url: SecretStr | None = None
     cloudinary_cloud_name: str | None = None
@@ -72,6 +73,10 @@ class Settings(BaseSettings):
     archive_daily_at: v.TimeOfDay = datetime.time(3, 0)  # UTC
     archive_daily_limit: v.PositiveCount = 200
     archive_refresh_url: Annotated[v.AnyWebUrl | None, Field(repr=False)] = None
+
+    check_daily_at: v.TimeOfDay = datetime.time(4, 0)  # UTC
+    check_repair: bool = False
+    check_max_deletions: v.Count = 100
 
     download_allowed_hosts: v.Hosts = ()  # empty: any public host
     download_allow_networks: v.Networks = ()
@@ -116,6 +121,7 @@ class Settings(BaseSettings):
     def half_configured(self) -> list[str]:
         """What is set only in part: a line each, which names the variables that are missing."""
         lines = buckets.half_set("storage", self._storage_needs)
+        lines += buckets.half_set("purging the CDN's cache", self._purge_needs)
         for name in dict.fromkeys((R2_TARGET, *self.cdn_targets)):
             lines += buckets.half_set(f"the target {name}", self._target(name).needs(name))
         return lines
@@ -159,6 +165,12 @@ class Settings(BaseSettings):
         """
         return self._target(name).access(name.lower(), rate_limit=self.cdn_rate_limit)
 
+    @property
+    def cdn_lacking(self) -> list[str]:
+        """The names of the variables that a first CDN target needs; none where there is one."""
+        missing = [self.cdn_missing(name) for name in self.cdn_targets]
+        return missing[0] if all(missing) else []
+
     def cdn_missing(self, name: str) -> list[str]:
         """The names of the variables that a CDN target still needs."""
         return buckets.missing(self._target(name).needs(name.lower()))
@@ -169,6 +181,13 @@ class Settings(BaseSettings):
             "STORAGE_ENDPOINT": self.storage_endpoint,
             "STORAGE_ACCESS_KEY_ID": self.storage_access_key_id,
             "STORAGE_SECRET_ACCESS_KEY": self.storage_secret_access_key,
+        }
+
+    @property
+    def _purge_needs(self) -> Mapping[str, object]:
+        return {
+            "CLOUDFLARE_ZONE_ID": self.cloudflare_zone_id,
+            "CLOUDFLARE_API_TOKEN": self.cloudflare_api_token,
         }
 
     def _target(self, name: str) -> TargetSettings:

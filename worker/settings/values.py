@@ -110,10 +110,17 @@ def target_name(value: str) -> str:
 
 
 def account_id(value: str) -> str:
-    """A Cloudflare account's id, which is a part of a host's name."""
+    """The id of a Cloudflare account, which is a part of a host's name, or of a zone."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", value, re.IGNORECASE):
         raise ValueError("must be the id alone, letters and digits, as Cloudflare shows it")
     return value.lower()
+
+
+def token(value: SecretStr) -> SecretStr:
+    """A secret that is sent in a header, where not every character can stand."""
+    if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+        raise ValueError("must be the token alone: letters, digits and signs without spaces")
+    return value
 
 
 def at_least_one(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -146,6 +153,7 @@ WebUrl = Annotated[str, AfterValidator(web_url)]
 AnyWebUrl = Annotated[str, AfterValidator(any_web_url)]
 ApiEndpoint = Annotated[str, AfterValidator(api_endpoint)]
 AccountId = Annotated[str, AfterValidator(account_id)]
+Token = Annotated[SecretStr, AfterValidator(token)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(database_url)]
 Bytes = Annotated[int, BeforeValidator(size_in_bytes), Field(gt=0)]
 TimeOfDay = Annotated[datetime.time, BeforeValidator(time_of_day)]

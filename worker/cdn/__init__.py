@@ -1,0 +1,1 @@
+"""cdn: copies of audio and sidecar on every target of the CDN."""
