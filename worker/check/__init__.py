@@ -1,0 +1,1 @@
+"""Rows against buckets: what is really there, what is missing, and what nobody wants."""
