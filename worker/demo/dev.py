@@ -21,7 +21,7 @@ from worker.demo.provider import Provider
 from worker.demo.readable import readable
 from worker.demo.screen import make_console
 from worker.demo.signals import ending_on_signals, ignore_signals
-from worker.demo.stage import CREATE_LOGIN, open_buckets, storage_settings, worker_url
+from worker.demo.stage import CREATE_LOGIN, cdn_settings, open_buckets, storage_settings, worker_url
 from worker.demo.surroundings import (
     bare_environment,
     forget_the_cloud,
@@ -121,7 +121,7 @@ def _embedded(parts: ExitStack, settings: Settings) -> Ground:
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(CREATE_LOGIN)
     said = {**GRACE, **tuning(), "DOWNLOAD_ALLOW_NETWORKS": _networks(settings)}
-    said |= {"DATABASE_URL": worker_url(postgres), **storage_settings(s3)}
+    said |= {"DATABASE_URL": worker_url(postgres), **storage_settings(s3), **cdn_settings(s3)}
     remarks = [f"{', '.join(ignored)}: set, and not used with the embedded parts."] * bool(ignored)
     return Ground(
         env=bare_environment(**said),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 from worker.demo.bodies import media_names
-from worker.demo.stage import BUCKETS
+from worker.demo.stage import BUCKETS, CDN
 
 SQL = """
     -- a track that is due: archived at once
@@ -23,6 +23,13 @@ SQL = """
     select * from archive_statistics;
     select * from queue_health;
     select * from worker_status;
+
+    -- copies on both CDN targets, as long as the row wants them
+    insert into audio_tracks (track_id, file_path, metadata) values
+        ('first', '{provider}/ok/melody.mp3', '{{"title": "First song"}}');
+    select * from cdn_sync_status;
+    select cdn_url, storage_locations from audio_tracks;
+    delete from audio_tracks where track_id = 'first';
 
     -- its files go with it
     delete from tracks where title = 'First song';
@@ -48,7 +55,7 @@ def guide(psql: str, *, provider: str, s3: str | None) -> str:
         f"and {provider}/generated/SEED/BYTES.mp3; everything else is 404 there.",
     ]
     if s3:
-        names = ", ".join(BUCKETS.values())
+        names = ", ".join([*BUCKETS.values(), *CDN.values()])
         text = STORAGE.format(s3=s3, buckets=names, audio=BUCKETS["audio"])
         parts += ["", dedent(text).strip("\n")]
     return "\n".join(["", *parts, "", "Ctrl-C ends it. The worker says:", ""])

@@ -21,6 +21,8 @@ from worker.demo.surroundings import bare_environment
 
 Row = dict[str, Any]
 BUCKETS = {"audio": "tracks-audio", "cover": "tracks-covers", "video": "tracks-videos"}
+SOURCE_BUCKET = "audio-files"
+CDN = {"near": "cdn-near", "far": "cdn-far"}  # targets, and the bucket of each
 LOGIN = "media_worker_login"
 CREATE_LOGIN = f"create role {LOGIN} login in role media_worker"
 START_TIMEOUT = 30.0  # seconds
@@ -92,13 +94,24 @@ class Stage:
 
     def stored(self, bucket: str, key: str) -> str:
         """Size and hash of the bytes that are really in a bucket, or `nothing`."""
+        content = self._content(bucket, key)
+        return "nothing" if content is None else fingerprint(content)
+
+    def text(self, bucket: str, key: str) -> str:
+        """What a file in a bucket says; empty if there is none."""
+        return (self._content(bucket, key) or b"").decode()
+
+    def headers(self, bucket: str, key: str) -> str:
+        """What a browser is told of an object: content type and cache control."""
         try:
-            body: bytes = self._boto.get_object(Bucket=bucket, Key=key)["Body"].read()
+            head = self._boto.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return "nothing"
-            raise
-        return fingerprint(body)
+            return f"nothing ({error.response['ResponseMetadata']['HTTPStatusCode']})"
+        return f"{head['ContentType']}, {head.get('CacheControl')}"
+
+    def put(self, bucket: str, key: str, content: bytes) -> None:
+        """Store a file, as somebody else would."""
+        self._boto.put_object(Bucket=bucket, Key=key, Body=content)
 
     def stop_worker(self) -> int | None:
         """Stop the worker as systemd would; returns its exit status."""
@@ -107,6 +120,15 @@ class Stage:
     def worker_has_ended(self) -> bool:
         """It ended by itself, which it never should."""
         return self._worker.status is not None
+
+    def _content(self, bucket: str, key: str) -> bytes | None:
+        try:
+            body: bytes = self._boto.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        return body
 
     def _migrate(self) -> str:
         env = bare_environment(DATABASE_URL=self.postgres.url)
@@ -118,7 +140,9 @@ class Stage:
 
     def _start_worker(self) -> str:
         url = worker_url(self.postgres)
-        env = bare_environment(DATABASE_URL=url, **SETTINGS, **storage_settings(self.s3))
+        env = bare_environment(
+            DATABASE_URL=url, **SETTINGS, **storage_settings(self.s3), **cdn_settings(self.s3)
+        )
         worker = WorkerProcess(
             env,
             cwd=self.directory,
@@ -140,10 +164,11 @@ class Stage:
 
 
 def open_buckets(s3: EmbeddedS3) -> None:
-    """Create the tracks' buckets; whoever knows a URL in them may read there."""
-    s3.create_buckets(BUCKETS.values())
+    """Create all buckets; whoever knows a URL in them may read there, except in the sources'."""
+    open_to_all = [*BUCKETS.values(), *CDN.values()]
+    s3.create_buckets([*open_to_all, SOURCE_BUCKET])
     with contextlib.closing(s3.client()) as client:
-        for bucket in BUCKETS.values():
+        for bucket in open_to_all:
             policy = (
                 '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*",'
                 f' "Action": "s3:GetObject", "Resource": "arn:aws:s3:::{bucket}/*"}}]}}'
@@ -165,6 +190,22 @@ def storage_settings(s3: EmbeddedS3) -> dict[str, str]:
         "STORAGE_SECRET_ACCESS_KEY": s3.secret_access_key,
         **{f"STORAGE_{role.upper()}_BUCKET": bucket for role, bucket in BUCKETS.items()},
     }
+
+
+def cdn_settings(s3: EmbeddedS3) -> dict[str, str]:
+    """The settings of two CDN targets: one in the primary storage's account, one in another."""
+    settings = {"CDN_TARGETS": ",".join(CDN), "STORAGE_SOURCE_BUCKET": SOURCE_BUCKET}
+    for name, bucket in CDN.items():
+        account = s3.access_key_id if name == "near" else f"{s3.access_key_id}-{name}"
+        settings |= {
+            f"CDN_{name.upper()}_ENDPOINT": s3.endpoint,
+            f"CDN_{name.upper()}_REGION": s3.region,
+            f"CDN_{name.upper()}_ACCESS_KEY_ID": account,
+            f"CDN_{name.upper()}_SECRET_ACCESS_KEY": s3.secret_access_key,
+            f"CDN_{name.upper()}_BUCKET": bucket,
+            f"CDN_{name.upper()}_PUBLIC_URL": f"{s3.endpoint}/{bucket}",
+        }
+    return settings
 
 
 def fingerprint(content: bytes) -> str:
