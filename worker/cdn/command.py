@@ -13,7 +13,7 @@ from worker.errors import Misconfigured
 from worker.queue.waiting import Answer, Hand, Waiting, is_open, patient_database, progress_bar
 from worker.settings import Settings
 
-BATCH = 1000  # tracks that one call queues
+BATCH = 5000  # tracks that one call queues: it looks through all that have no copy
 DONE = {"upload": "synced to", "delete": "deleted from"}
 DOING = {"upload": "uploading", "delete": "deleting"}
 
