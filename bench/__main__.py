@@ -1,6 +1,7 @@
 """`python -m bench`: all benchmarks, one line each.
 
-Each alone: `python -m bench.draining`, `.scheduling`, `.waking`, `.transfer`.
+Each alone: `python -m bench.draining`, `.scheduling`, `.waking`, `.transfer`,
+`.cdn_bytes`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 
-from bench import draining, scheduling, transfer, waking
+from bench import cdn_bytes, draining, scheduling, transfer, waking
 from bench._rounds import HEAD, Result, alternate
 
 
@@ -21,6 +22,8 @@ def main() -> None:
         print(benchmark.measure(rounds or benchmark.ROUNDS), flush=True)
     for case in transfer.CASES:
         print(transferring(case, rounds or 5), flush=True)
+    for copies in cdn_bytes.CASES:
+        print(cdn_bytes.measure(rounds or cdn_bytes.ROUNDS, copies), flush=True)
 
 
 def transferring(case: transfer.Case, rounds: int) -> Result:
