@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Composed
 from pytest_postgresql.janitor import DatabaseJanitor
 
 
@@ -47,7 +48,7 @@ class PostgresServer:
 
     def _janitor(self, name: str, *, template: str | None = None) -> DatabaseJanitor:
         parts = conninfo_to_dict(self.url)
-        return DatabaseJanitor(
+        return _QuickJanitor(
             user=str(parts["user"]),
             password=parts.get("password"),  # type: ignore[arg-type]
             host=str(parts.get("host", "")),
@@ -56,6 +57,13 @@ class PostgresServer:
             dbname=name,
             template_dbname=template,
         )
+
+
+class _QuickJanitor(DatabaseJanitor):
+    """Copies the template's files, in half the time that copying it through the WAL takes."""
+
+    def _build_create_database_sql(self) -> Composed:
+        return super()._build_create_database_sql() + SQL(" STRATEGY file_copy")
 
 
 def changed_url(url: str, **changes: str | int) -> str:
