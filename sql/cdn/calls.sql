@@ -117,6 +117,7 @@ begin
     -- who is deleting a track just now must see its job rows: that one is left for later
     free := array(select t.track_id::text from public.audio_tracks as t
                   where t.track_id::text = any (asked) for key share skip locked);
+    free := array(select media_worker.lock_free_copy_jobs(free));
     perform media_worker.request_cdn_on(array_agg(p.track_id), array_agg(p.target), false, true)
     from unnest(asked, targets) as p(track_id, target) where p.track_id = any (free);
     return cardinality(free);

@@ -9,7 +9,7 @@ as $$
         coalesce(g.claims::text[], '{}')
     from unnest(track_ids, postpone_cdn.claims) as g(track_id, claims)
     order by g.track_id
-    on conflict on constraint cdn_postponed_pkey do update
+    on conflict (track_hash) where not overlooked do update
     set track_deleted = excluded.track_deleted, since = excluded.since,
         claims = array(select c from unnest(p.claims || excluded.claims) as c
                        group by c order by c)
@@ -17,12 +17,48 @@ $$;
 comment on function media_worker.postpone_cdn(text[], text[]) is
     'Keeps in mind that these tracks were written, or (with what they claimed) deleted.';
 
+create or replace function media_worker.lock_free_copies(track_ids text[]) returns setof text
+language sql security definer set search_path = ''
+as $$
+    with track as materialized (
+        select t.track_id::text as id from public.audio_tracks as t
+        where t.track_id::text = any (track_ids)
+        order by t.track_id::text for no key update skip locked
+    ), job as materialized (
+        select media_worker.lock_free_copy_jobs(track_ids) as track_id
+    )
+    select job.track_id from job
+    where job.track_id in (select track.id from track)
+        or not exists (
+            select from public.audio_tracks as t where t.track_id::text = job.track_id)
+$$;
+comment on function media_worker.lock_free_copies(text[]) is
+    'Locks the tracks and their job rows, and returns those that no other transaction holds: one that is held must not keep the others waiting.';
+
+create or replace function media_worker.lock_free_copy_jobs(track_ids text[]) returns setof text
+language sql security definer set search_path = ''
+as $$
+    with job as materialized (
+        select j.id from public.cdn_sync_jobs as j
+        where j.track_hash = any (array(
+            select media_worker.track_hash(g) from unnest(track_ids) as g))
+        order by j.track_id, j.target for no key update skip locked
+    )
+    select given.track_id from unnest(track_ids) as given (track_id)
+    where not exists (
+        select from public.cdn_sync_jobs as j
+        where j.track_hash = media_worker.track_hash(given.track_id)
+            and j.id not in (select job.id from job))
+$$;
+comment on function media_worker.lock_free_copy_jobs(text[]) is
+    'Locks the job rows of tracks, and returns the tracks of whose rows no other transaction holds one.';
+
 create or replace function media_worker.cdn_reconcile(max_rows integer default 1000)
 returns integer
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
 declare
-    picked text[];
+    picked bigint[];
     there text[];
     gone text[];
     claims text[];
@@ -30,29 +66,37 @@ begin
     if media_worker.first_cdn_target() is null or not media_worker.lead('cdn.reconcile') then
         return 0;
     end if;
-    select array_agg(p.track_id) into picked from (
-        select w.track_id from media_worker.cdn_postponed as w
-        order by w.since limit max_rows for update skip locked) as p;
-    -- who is deleting a track just now must see its job rows: that one is left for later
-    there := array(
-        select t.track_id::text from public.audio_tracks as t
-        where t.track_id::text = any (picked) for key share skip locked);
-    with ended as (
-        delete from media_worker.cdn_postponed as p
-        where p.track_hash in (select media_worker.track_hash(g) from unnest(picked) as g)
-            and (p.track_id = any (there) or not exists (
-                select from media_worker.cdn_tracks as t where t.track_id = p.track_id))
-        returning p.track_id, p.track_deleted, p.claims
+    with note as materialized (
+        select w.id, w.track_id from media_worker.cdn_postponed as w
+        order by w.since limit max_rows for update skip locked
+    ), free as materialized (
+        select media_worker.lock_free_copies(array_agg(distinct note.track_id)) as id from note
     )
-    select array_agg(e.track_id), array_agg(e.claims::text) into gone, claims
-    from ended as e where e.track_deleted and e.track_id <> all (there);
+    select array_agg(n.id) into picked from note as n where n.track_id in (select free.id from free);
+    there := array(
+        select distinct t.track_id from media_worker.cdn_tracks as t
+        join media_worker.cdn_postponed as p on p.track_id = t.track_id
+        where p.id = any (picked));
+    with ended as (
+        delete from media_worker.cdn_postponed as p where p.id = any (picked)
+        returning p.id, p.track_id, p.track_deleted, p.claims, p.since
+    ), lost as (
+        select e.track_id, array_agg(distinct c.claim) filter (where c.claim is not null) as claims
+        from ended as e left join unnest(e.claims) as c (claim) on true
+        where e.track_id <> all (there)
+        group by e.track_id
+        -- what was seen last counts: a row that is merely not visible is not taken for deleted
+        having (array_agg(e.track_deleted order by e.since desc, e.id desc))[1]
+    )
+    select array_agg(l.track_id), array_agg(coalesce(l.claims, '{}')::text)
+    into gone, claims from lost as l;
     perform media_worker.request_cdn(there);
     perform media_worker.request_cdn_deletion(gone, claims);
     return cardinality(there) + coalesce(cardinality(gone), 0);
 end
 $$;
 comment on function media_worker.cdn_reconcile(integer) is
-    'Asks for the copies of up to max_rows tracks that were written or deleted while no target was known; returns the number of tracks.';
+    'Asks for the copies of tracks that were written or deleted while no target was known, or while others held their work; up to max_rows notes. Returns the number of tracks. Those that are held still wait for the next time.';
 
 create or replace function media_worker.cdn_mend(o media_worker.objects, exists_ boolean)
 returns text

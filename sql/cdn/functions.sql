@@ -213,7 +213,7 @@ begin
         perform media_worker.postpone_cdn(track_ids, claims);
         delete from media_worker.cdn_postponed as p
         where p.track_hash in (select media_worker.track_hash(g) from unnest(track_ids) as g)
-            and p.track_deleted and p.claims = '{}';
+            and p.track_deleted and p.claims = '{}' and not p.overlooked;
     end if;
 end
 $$;

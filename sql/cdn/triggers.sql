@@ -119,7 +119,7 @@ execute function media_worker.tg_audio_track__keep_claims();
 -- Requests -----------------------------------------------------------------------------------------
 
 create or replace function media_worker.tg_audio_tracks__after_insert() returns trigger
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set lock_timeout = '800ms'
 as $$
 declare
     asked text[];
@@ -128,8 +128,7 @@ begin
     perform media_worker.request_cdn(asked);
     return null;
 exception when others then
-    raise warning 'media_worker: asking for the copies of tracks failed: %', sqlerrm;
-    perform media_worker.try_to_postpone_cdn(asked);
+    perform media_worker.overlook_copies(asked, null, sqlstate, sqlerrm);
     return null;
 end
 $$;
@@ -137,7 +136,7 @@ comment on function media_worker.tg_audio_tracks__after_insert() is
     'Asks for the copies of inserted tracks.';
 
 create or replace function media_worker.tg_audio_tracks__after_update() returns trigger
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set lock_timeout = '800ms'
 as $$
 declare
     asked text[];
@@ -174,9 +173,8 @@ begin
     end if;
     return null;
 exception when others then
-    raise warning 'media_worker: asking for the copies of tracks failed: %', sqlerrm;
-    perform media_worker.try_to_postpone_cdn(asked);
-    perform media_worker.try_to_postpone_cdn(gone, claims);
+    perform media_worker.overlook_copies(asked, null, sqlstate, sqlerrm);
+    perform media_worker.overlook_copies(gone, claims, sqlstate, sqlerrm);
     return null;
 end
 $$;
@@ -184,7 +182,7 @@ comment on function media_worker.tg_audio_tracks__after_update() is
     'Asks for the copies of tracks with another file_path, sidecar_path, metadata or cdn_enabled; a changed track_id is a deletion and an insertion.';
 
 create or replace function media_worker.tg_audio_tracks__after_delete() returns trigger
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set lock_timeout = '800ms'
 as $$
 declare
     gone text[];
@@ -196,26 +194,34 @@ begin
     perform media_worker.request_cdn_deletion(gone, claims);
     return null;
 exception when others then
-    raise warning 'media_worker: asking for the deletion of tracks'' copies failed: %', sqlerrm;
-    perform media_worker.try_to_postpone_cdn(gone, claims);
+    perform media_worker.overlook_copies(gone, claims, sqlstate, sqlerrm);
     return null;
 end
 $$;
 comment on function media_worker.tg_audio_tracks__after_delete() is
     'Asks for the deletion of the copies of deleted tracks, where there may be one.';
 
-create or replace function media_worker.try_to_postpone_cdn(track_ids text[], claims text[] default null)
-returns void
+create or replace function media_worker.overlook_copies(
+    track_ids text[], claims text[], state text, reason text
+) returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    perform media_worker.postpone_cdn(track_ids, claims);
+    -- lock_not_available, deadlock_detected, serialization_failure: nothing is wrong
+    if cardinality(track_ids) > 0 and state not in ('55P03', '40P01', '40001') then
+        raise warning 'media_worker: the copies of % tracks are left to the worker: %',
+            cardinality(track_ids), reason;
+    end if;
+    insert into media_worker.cdn_postponed (track_hash, track_id, track_deleted, claims, overlooked)
+    select media_worker.track_hash(o.track_id), o.track_id, overlook_copies.claims is not null,
+        coalesce(o.claims::text[], '{}'), true
+    from unnest(track_ids, overlook_copies.claims) as o (track_id, claims);
 exception when others then
-    raise warning 'media_worker: nor can it be kept in mind for later: %', sqlerrm;
+    raise warning 'media_worker: nor can the copies be kept in mind for later: %', sqlerrm;
 end
 $$;
-comment on function media_worker.try_to_postpone_cdn(text[], text[]) is
-    'Work could not be asked for, and the application''s write must not fail because of us: media_worker.cdn_reconcile() asks for it later.';
+comment on function media_worker.overlook_copies(text[], text[], text, text) is
+    'Notes that a trigger could not ask for the copies of these tracks (claims: they were deleted, and claimed these), and why: the application''s write neither fails nor waits because of us. Triggers give way before a deadlock could choose the application; media_worker.cdn_reconcile() makes up for it.';
 
 create or replace trigger zz_media_worker_cdn_insert after insert on public.audio_tracks
 referencing new table as new_rows

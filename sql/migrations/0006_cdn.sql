@@ -57,16 +57,23 @@ comment on column public.cdn_sync_jobs.wanted_since is
     'When the work was asked for last: a source that is missing may be on its way for a while.';
 
 create table media_worker.cdn_postponed (
-    track_hash bytea primary key,
+    id bigint primary key generated always as identity,
+    track_hash bytea not null,
     track_id text not null,
     track_deleted boolean not null,
     claims text[] not null default '{}',
+    overlooked boolean not null default false,
     since timestamptz not null default clock_timestamp()
 );
 comment on table media_worker.cdn_postponed is
     'Tracks that were written while no target was known, or whose work could not be asked for at that moment. media_worker.cdn_reconcile() asks for it.';
+comment on column media_worker.cdn_postponed.overlooked is
+    'Noted by a trigger that gave way to who held the work. Such notes are only ever inserted, so that they wait for nobody; a track may have several.';
 comment on column media_worker.cdn_postponed.claims is
     'Targets on which a deleted track claimed a copy; * for any: it had a cdn_url.';
+-- serves media_worker.postpone_cdn: without a target, tracks have one note each
+create unique index cdn_postponed_one_per_track on media_worker.cdn_postponed (track_hash)
+    where not overlooked;
 -- serves media_worker.cdn_reconcile: the oldest first
 create index cdn_postponed_since on media_worker.cdn_postponed (since);
 

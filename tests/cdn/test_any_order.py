@@ -147,14 +147,10 @@ def test_work_that_cannot_be_asked_for_at_once_is_asked_for_later(
 ) -> None:
     audio_tracks.insert()
     audio_tracks.upload()
-    audio_tracks.sql("set lock_timeout = '50ms'")
     with audio_tracks.another() as operator:
         operator.sql("select * from cdn_sync_jobs for update")
         audio_tracks.delete()
         audio_tracks.insert("b")
-    (warning,) = audio_tracks.warnings
-    assert warning.startswith("media_worker: asking for the deletion of tracks' copies failed: ")
-    audio_tracks.warnings.clear()
     assert audio_tracks.wanted() == {} and audio_tracks.wanted("b") == UPLOADS
     assert audio_tracks.one("select media_worker.cdn_reconcile()") == 1
     job = audio_tracks.job()
