@@ -80,6 +80,7 @@ declare
     j public.cdn_sync_jobs := media_worker.cdn_lock(job_id, token);
     t media_worker.cdn_tracks;
     wanted text;
+    stays boolean;
 begin
     if j.id is null then
         return 'claim lost';
@@ -93,8 +94,11 @@ begin
         perform media_worker.cdn_end_pointless(j, token, t.track_id is not null);
         return 'changed';
     elsif t.track_id is not null then
+        -- without a file, copies on other targets stay: what cdn_url names may be one of them
+        stays := t.enabled and t.cdn_url is distinct from j.cdn_url;
         perform media_worker.cdn_write_track(t.track_id, media_worker.cdn_locations(
-            media_worker.as_object(t.storage_locations), j.target, false), null, null);
+            media_worker.as_object(t.storage_locations), j.target, false),
+            case when stays then t.cdn_url end, case when stays then t.cdn_uploaded_at end);
     end if;
     return 'withdrawn';
 end

@@ -204,3 +204,20 @@ def test_copy_that_is_recorded_ends_the_outage_though_its_run_goes_on(
     assert run.withdraw() == "withdrawn"
     assert run.deleted(ends=False) == "deleted"
     assert audio_tracks.values("select service from media_worker.outages") == [f"cdn:{SECOND}"]
+
+
+def test_copy_that_was_never_completed_takes_no_other_targets_url_away(
+    audio_tracks: AudioTracks,
+) -> None:
+    audio_tracks.insert()
+    audio_tracks.upload("a", FIRST)
+    other = Run.of(audio_tracks, "a", SECOND)
+    other.store("audio")
+    audio_tracks.update("file_path = null")
+    before = audio_tracks.track()
+    assert other.load()["wanted"] == "delete"
+    assert other.withdraw() == "withdrawn"
+    after = audio_tracks.track()
+    assert after["cdn_url"] == before["cdn_url"] is not None
+    assert after["cdn_uploaded_at"] == before["cdn_uploaded_at"]
+    assert (after["storage_locations"][FIRST], after["storage_locations"][SECOND]) == (True, False)
