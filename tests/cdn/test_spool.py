@@ -159,6 +159,18 @@ def test_full_disk_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert busy.value.retry_after > 5
 
 
+def test_machine_without_a_usable_directory_passes(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_usable() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", none_usable)
+    with pytest.raises(Busy, match="TMPDIR"):
+        spooled(Bytes(MELODY))
+
+
 def test_directory_that_is_gone_passes(directory: Path) -> None:
     directory.rmdir()
     with pytest.raises(Busy, match="TMPDIR"):

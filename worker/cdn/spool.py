@@ -175,8 +175,16 @@ def _disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place, reason = tempfile.gettempdir(), error.strerror or type(error).__name__
+        reason = error.strerror or type(error).__name__
         raise Busy(
-            f"{place} does not take a file ({reason}): make room there, or set TMPDIR",
+            f"{_place()} does not take a file ({reason}): make room there, or set TMPDIR",
             retry_after=DISK_PAUSE,
         ) from error
+
+
+def _place() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        # it is looked for by writing: while all disks are full there is none
+        return "this machine's disk"
