@@ -33,7 +33,8 @@ def cdn_duties(store: CdnStore) -> Sequence[Duty]:
             "ask for copies",
             20.0,
             lambda: store.reconcile(most=most),
-            batch=most,
+            # some are held by others, and left for the next time: they must not slow the rest down
+            batch=most // 2,
             in_one_go=True,
         ),
     )
