@@ -137,12 +137,12 @@ def test_sidecars_come_from_where_the_row_says(site: Site) -> None:
 
 
 def test_sidecar_that_arrives_a_little_later_is_found(site: Site) -> None:
+    site.start(RETRY_DELAYS="1,1,8").wait_for_log("worker started")
     site.insert("t1", sidecar_path="later.json")
-    site.start(RETRY_DELAYS="1,1,3")
     site.wait_for("select count(*) = 2 from cdn_sync_jobs where status = 'pending'"
                   " and cdn_url is not null and error_message ~ 'later.json'")  # fmt: skip
     site.assert_copied("t1")
     site.source.put("later.json", b'{"late": true}')
-    site.wait_for_rest()
+    site.wait_for_rest(timeout=40)
     site.assert_copied("t1", sidecar={"late": True})
     assert site.job("t1")["error_message"] is None

@@ -44,7 +44,7 @@ class RunningProcess:
         """All that it has written so far."""
         return self.log_path.read_text(errors="replace")
 
-    def wait_for_log(self, text: str, *, timeout: float = 20.0) -> str:
+    def wait_for_log(self, text: str, *, timeout: float = 60.0) -> str:
         """The first log line with `text` in it; fails when the process ends without one."""
 
         def line_or_end() -> str | None:
