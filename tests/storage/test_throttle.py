@@ -305,6 +305,30 @@ def test_limit_holds_while_the_database_is_away(begin: Begin, database: str, fau
         wait_until(lambda: sender.send(seconds=0.2) and sender.database.calls > calls + 3)
 
 
+def test_slow_downs_while_the_database_is_away_are_soon_over_after_it(
+    begin: Begin, database: str
+) -> None:
+    with DatabaseProxy(database) as proxy:
+        sender, past = begin(40, url=proxy.url), [0.0]
+        sender.throttle._clock = lambda: time.monotonic() + past[0]
+        proxy.cut()
+        for _ in range(14):
+            past[0] += 60  # whatever was put off until then is due
+            calls = sender.database.calls
+            sender.throttle.heed(Refusal(429))
+            wait_until(lambda calls=calls: sender.database.calls > calls)
+            wait_until(lambda: sender.throttle._asked is None)
+        proxy.forward()
+        ends_at = time.monotonic() + 8
+
+        def check_time() -> None:
+            assert time.monotonic() < ends_at
+
+        with giving_way(check_time):
+            for _ in range(5):
+                sender.throttle.acquire()
+
+
 def test_limit_holds_where_the_database_never_answered(begin: Begin) -> None:
     sender = begin(40, url="postgresql://nobody@127.0.0.1:1/none")
     assert 2 <= sender.send(seconds=2) <= 12

@@ -53,9 +53,9 @@ class Share:
         requests = max(sum(count for _, count in self._granted), 1)
         self.per_second = min(requests / seconds, per_second)
 
-    def halve(self) -> None:
-        """The storage asked for fewer."""
-        self.per_second /= 2
+    def halve(self, *, least: float) -> None:
+        """The storage asked for fewer; what is above `least` stays so."""
+        self.per_second = max(self.per_second / 2, min(self.per_second, least))
         self._granted.clear()
         self._since = None
 

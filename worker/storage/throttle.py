@@ -136,7 +136,8 @@ class Throttle:
         if self._free:
             self._share = Share(used)
             self._free = False
-        self._share.halve()
+        # below that, the database would not even be asked soon after it is back
+        self._share.halve(least=1 / ON_OWN_SECONDS)
         self._schedule.clear()
         self._ask(now)
 
