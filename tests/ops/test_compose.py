@@ -92,6 +92,7 @@ def test_storage_has_the_buckets_that_the_worker_uses() -> None:
     wanted = {
         fields[f"storage_{kind}_bucket"].default for kind in ("audio", "cover", "video", "source")
     }
+    wanted.add(SERVICES["worker"]["environment"]["R2_BUCKET_NAME"])
     assert set(SERVICES["storage"]["environment"]["S3_BUCKET"].split(",")) == wanted
 
 
