@@ -155,6 +155,26 @@ def test_listing_out_of_order_is_not_believed(site: Site, monkeypatch: pytest.Mo
     assert site.archive.one("select bool_and(archived_to_storage) from tracks")
 
 
+def test_object_that_the_listing_leaves_out_is_not_given_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track, other = site.tracks(2)
+    before, listing = site.archive.track(track), ObjectStore.list
+
+    def incomplete(store: ObjectStore, prefix: str = "") -> Iterator[ObjectInfo]:
+        return (found for found in listing(store, prefix) if found.key != site.key(track))
+
+    monkeypatch.setattr(ObjectStore, "list", incomplete)
+    site.remove(site.key(other))
+    report = site.check(repair=True)
+    said = {finding.key: finding.as_json() for finding in report.findings}
+    assert said[site.key(track)]["repaired"] is False
+    assert "is there after all" in said[site.key(track)]["repair"]
+    assert said[site.key(other)]["repaired"] is True
+    assert not report.agrees
+    assert site.archive.track(track) == before
+
+
 def test_empty_bucket_is_taken_for_the_wrong_one(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

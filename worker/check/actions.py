@@ -91,7 +91,7 @@ class Check:
         inspections = [await self._inspect(place, cut_off) for place in self._places]
         # only now: one row's files may be in several places, and its work is begun but once
         for each in inspections:
-            await carry_out(each.mends, self._rows)
+            await carry_out(each.mends, self._rows, self._executor)
         stopped = await self._delete(inspections)
         reports = [each.report for each in inspections]
         await self._rows.record(reports)
@@ -124,5 +124,5 @@ class Check:
                 f" and if they are to go, allow as many: --max-deletions {count}"
             )
         for each in sound:
-            await carry_out(each.deletions, self._rows)
+            await carry_out(each.deletions, self._rows, self._executor)
         return None

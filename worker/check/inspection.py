@@ -67,7 +67,7 @@ class Inspection:
             for suspicion in await self._suspicions(pairs):
                 self._take_down(suspicion)
             if self.options.force and len(self.mends) > MOST_FAULTS - PAIRS_AT_ONCE:
-                await carry_out(self.mends, self.rows)
+                await carry_out(self.mends, self.rows, self.executor)
                 self.mends.clear()
         self.report.error = None if self.options.force else self._doubt()
         if self.report.error is not None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from worker.check.model import Expected, Finding, PlaceReport, Suspicion
 from worker.check.places import Place
+from worker.errors import WorkError
 
 # What the database says was done, as people read it: whether it helps, and what it was.
 OUTCOMES: dict[str, tuple[bool, str]] = {
@@ -17,6 +21,8 @@ OUTCOMES: dict[str, tuple[bool, str]] = {
     "forgotten": (True, "forgotten"),
     "changed": (False, "has changed meanwhile: left to the next check"),
     "held": (False, "the application holds the row: left to the next check"),
+    "there": (False, "is there after all, though it is not listed: left as it is"),
+    "unknown": (False, "the storage does not say whether it is there: left to the next check"),
     "hopeless": (False, "cannot be had again: its track has no other source"),
 }
 
@@ -38,14 +44,29 @@ class Repair:
     finding: Finding | None
 
 
-async def carry_out(repairs: Sequence[Repair], mending: Mending) -> None:
+async def carry_out(repairs: Sequence[Repair], mending: Mending, executor: Executor) -> None:
     """Begin repairs: what they ask for is done by workers."""
     for repair in repairs:
+        doubt = await _doubt(repair, executor)
         # of several rows that name one object, the one that cannot be mended counts
-        done, said = min([await _mend(repair, row, mending) for row in repair.suspicion.rows])
+        done, said = doubt or min(
+            [await _mend(repair, row, mending) for row in repair.suspicion.rows]
+        )
         repair.report.repaired += done
         if repair.finding is not None:
             repair.finding.repaired, repair.finding.outcome = done, said
+
+
+async def _doubt(repair: Repair, executor: Executor) -> tuple[bool, str] | None:
+    """Why nothing is done, where an object is missing by the listing alone."""
+    if repair.suspicion.kind != "missing":
+        return None
+    look = partial(repair.place.store.head, repair.suspicion.key)
+    try:
+        found = await asyncio.get_running_loop().run_in_executor(executor, look)
+    except WorkError:
+        return OUTCOMES["unknown"]
+    return OUTCOMES["there"] if found is not None else None
 
 
 async def _mend(repair: Repair, row: Expected, mending: Mending) -> tuple[bool, str]:
