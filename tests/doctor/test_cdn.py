@@ -142,6 +142,14 @@ def test_tracks_that_no_target_is_known_for_are_told(
     assert about(sick(**target), "until a CDN target").mend == "media-worker run"
 
 
+def test_tracks_that_wait_for_a_moment_are_no_complaint(
+    archive: Archive, sick: Sick, target: dict[str, str]
+) -> None:
+    archive.sql("insert into audio_tracks (track_id, file_path) values ('b', 'b.mp3')")
+    insert_work(archive, "r2_cdn")
+    assert sick(**target) == []
+
+
 def test_work_that_waits_for_a_target_without_settings_is_told(
     archive: Archive, sick: Sick, target: dict[str, str]
 ) -> None:

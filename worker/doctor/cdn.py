@@ -27,7 +27,10 @@ TARGETS = """
     from media_worker.cdn_targets as t
     order by t.position, t.name
 """
-POSTPONED = "select count(*) as tracks from media_worker.cdn_postponed"
+POSTPONED = """
+    select count(distinct p.track_hash) as tracks from media_worker.cdn_postponed as p
+    where not exists (select from media_worker.cdn_targets as t where t.active)
+"""
 
 
 def check_cdn_settings(settings: Settings) -> Iterator[Finding]:
