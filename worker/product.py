@@ -48,21 +48,12 @@ def storage_account(tools: Tools) -> Account | None:
 
 def track_buckets(settings: Settings, account: Account) -> Mapping[FileRole, ObjectStore]:
     """The buckets of tracks' files, by role."""
-    return {
-        "audio": account.bucket(settings.storage_audio_bucket),
-        "cover": account.bucket(settings.storage_cover_bucket),
-        "video": account.bucket(settings.storage_video_bucket),
-    }
+    return {role: account.bucket(name) for role, name in settings.track_buckets.items()}
 
 
 def team_buckets(settings: Settings) -> set[str]:
     """The buckets whose objects are the team's own already."""
-    return {
-        settings.storage_audio_bucket,
-        settings.storage_cover_bucket,
-        settings.storage_video_bucket,
-        settings.storage_source_bucket,
-    }
+    return {*settings.track_buckets.values(), settings.storage_source_bucket}
 
 
 def storage_abilities(tools: Tools) -> Sequence[Ability]:

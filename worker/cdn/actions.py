@@ -230,24 +230,16 @@ class _Purged:
     note: str | None = None
 
 
+@dataclass(frozen=True)
 class _Upload:
     """What an upload has done so far."""
 
-    def __init__(
-        self,
-        work: Claimed,
-        track: Track,
-        target: Target,
-        audio: Original,
-        sidecar: Sidecar,
-        copies: Mapping[FileRole, Copy],
-    ) -> None:
-        self.work = work
-        self.track = track
-        self.target = target
-        self.audio = audio
-        self.sidecar = sidecar
-        self.copies = copies
+    work: Claimed
+    track: Track
+    target: Target
+    audio: Original
+    sidecar: Sidecar
+    copies: Mapping[FileRole, Copy]
 
 
 class _Overwriting:

@@ -95,9 +95,7 @@ def sync_track(
 def _sources(settings: Settings, accounts: Mapping[str, Account], around: Surroundings) -> Sources:
     names = (
         settings.storage_source_bucket,  # first: that of plain keys
-        settings.storage_audio_bucket,
-        settings.storage_cover_bucket,
-        settings.storage_video_bucket,
+        *settings.track_buckets.values(),
     )
     team = [around.team.bucket(name) for name in names] if around.team else []
     targets = [account.bucket(account.target.bucket) for account in accounts.values()]

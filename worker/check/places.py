@@ -80,12 +80,8 @@ def places(
 
 
 def _track_places(settings: Settings, account: Account) -> Iterator[Place]:
-    names = (
-        settings.storage_audio_bucket,
-        settings.storage_cover_bucket,
-        settings.storage_video_bucket,
-    )
-    yield from (Place(account.bucket(name)) for name in dict.fromkeys(names))
+    names = dict.fromkeys(settings.track_buckets.values())
+    yield from (Place(account.bucket(name)) for name in names)
 
 
 def _copy_places(settings: Settings, account: Account) -> Iterator[Place]:

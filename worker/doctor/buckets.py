@@ -30,12 +30,8 @@ def check_buckets(settings: Settings, *, fix: bool) -> list[Finding]:
 
 
 def _accesses(settings: Settings) -> Iterator[StorageAccess]:
-    buckets = (
-        settings.storage_audio_bucket,
-        settings.storage_cover_bucket,
-        settings.storage_video_bucket,
-    )
-    found = [settings.storage(bucket) for bucket in dict.fromkeys(buckets)]
+    buckets = dict.fromkeys(settings.track_buckets.values())
+    found = [settings.storage(bucket) for bucket in buckets]
     found += [settings.cdn(name) for name in dict.fromkeys((R2_TARGET, *settings.cdn_targets))]
     yield from (access for access in found if access is not None)
 

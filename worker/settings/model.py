@@ -142,6 +142,15 @@ class Settings(BaseSettings):
             raise Misconfigured(f"{place} is not configured: set {', '.join(absent)}")
         return found
 
+    @property
+    def track_buckets(self) -> Mapping[Literal["audio", "cover", "video"], str]:
+        """The buckets of tracks' files, by role; several roles may share one."""
+        return {
+            "audio": self.storage_audio_bucket,
+            "cover": self.storage_cover_bucket,
+            "video": self.storage_video_bucket,
+        }
+
     def storage(self, bucket: str) -> StorageAccess | None:
         """How to reach a bucket of the primary storage; None where no storage is set."""
         endpoint = self.storage_endpoint
