@@ -35,7 +35,13 @@ log = get_logger(__name__)
 
 def product(tools: Tools) -> Sequence[Ability]:
     """All capabilities that the settings allow."""
-    return [*storage_abilities(tools), *cdn_abilities(tools), *check_abilities(tools)]
+    primary = storage_account(tools)
+    targets = target_accounts(tools.settings, throttle=tools.throttles.of)
+    return [
+        *storage_abilities(tools, primary),
+        *cdn_abilities(tools, primary, targets),
+        *check_abilities(tools, primary, targets),
+    ]
 
 
 def storage_account(tools: Tools) -> Account | None:
@@ -56,10 +62,9 @@ def team_buckets(settings: Settings) -> set[str]:
     return {*settings.track_buckets.values(), settings.storage_source_bucket}
 
 
-def storage_abilities(tools: Tools) -> Sequence[Ability]:
+def storage_abilities(tools: Tools, account: Account | None) -> Sequence[Ability]:
     """archive, and the deletion of what it has stored: off without a storage."""
     settings = tools.settings
-    account = storage_account(tools)
     if account is None:
         return []
     ingest = Ingest(_downloader(settings), tools.depot, tools.executor)
@@ -71,10 +76,11 @@ def storage_abilities(tools: Tools) -> Sequence[Ability]:
     return [_archive(tools, account, ingest), Ability(kinds=(cleanup,), duties=(recheck,))]
 
 
-def cdn_abilities(tools: Tools) -> Sequence[Ability]:
+def cdn_abilities(
+    tools: Tools, primary: Account | None, accounts: Mapping[str, Account]
+) -> Sequence[Ability]:
     """Copies on the CDN: off while no target is configured."""
     settings = tools.settings
-    accounts = target_accounts(settings, throttle=tools.throttles.of)
     if not accounts:
         log.info("cdn is off: no target is configured", targets=settings.cdn_targets)
         return []
@@ -85,7 +91,7 @@ def cdn_abilities(tools: Tools) -> Sequence[Ability]:
         depot=tools.depot,
         executor=tools.executor,
         slots=tools.slots,
-        team=storage_account(tools),
+        team=primary,
     )
     action = sync_track(settings, store, accounts, around)
     return [
@@ -97,11 +103,11 @@ def cdn_abilities(tools: Tools) -> Sequence[Ability]:
     ]
 
 
-def check_abilities(tools: Tools) -> Sequence[Ability]:
+def check_abilities(
+    tools: Tools, primary: Account | None, targets: Mapping[str, Account]
+) -> Sequence[Ability]:
     """The daily comparison of rows with buckets: off where there is none."""
     settings = tools.settings
-    primary = storage_account(tools)
-    targets = target_accounts(settings, throttle=tools.throttles.of)
     found = places(settings, primary=primary, targets=targets)
     if not found:
         return []
