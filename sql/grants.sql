@@ -143,21 +143,26 @@ begin
         'get_tracks_needing_archiving(integer)', 'archive_track(uuid, boolean)',
         'archive_tracks(integer)', 'mark_track_archived(uuid, text, text, text)',
         'get_track_processing_status(uuid)', 'sync_to_cdn(text, text, text, text)',
-        'sync_tracks_to_cdn(text[], text)', 'backfill_cdn(integer)', 'retry_failed_cdn_syncs()'] loop
+        'sync_tracks_to_cdn(text[], text)', 'backfill_cdn(integer)', 'retry_failed_cdn_syncs()',
+        'get_cleanup_queue_stats()', 'process_cleanup_queue(integer, boolean)',
+        'release_deletions()', 'request_media_sync(boolean, integer, text)',
+        'get_media_statistics()', 'list_media(integer, integer, text, text, text[], text)',
+        'cleanup_old_sync_logs(integer)'] loop
         perform media_worker.grant_if_there('execute on function public.' || thing, service);
     end loop;
     foreach thing in array array[
-        'archive_figures()', 'cdn_figures()', 'queue_figures()', 'worker_figures()', 'current_user_id()',
-        'is_trusted_caller()'] loop
+        'archive_figures()', 'cdn_figures()', 'queue_figures()', 'sync_figures()',
+        'worker_figures()', 'current_user_id()', 'is_trusted_caller()'] loop
         perform media_worker.grant_if_there('execute on function media_worker.' || thing, service);
     end loop;
     foreach thing in array array[
         'archive_statistics', 'track_playback', 'cdn_statistics', 'cdn_sync_status', 'queue_health',
-        'worker_status'] loop
+        'worker_status', 'media_sync_status'] loop
         perform media_worker.grant_if_there('select on public.' || thing, service);
     end loop;
     foreach thing in array array[
-        'archive_policies', 'track_archiving_jobs', 'cdn_sync_jobs', 'storage_cleanup_queue'] loop
+        'archive_policies', 'track_archiving_jobs', 'cdn_sync_jobs', 'storage_cleanup_queue',
+        'cloudinary_cleanup_queue', 'media_sync_runs', 'media_sync_log', 'media_webhook_events'] loop
         perform media_worker.grant_if_there(
             'select, insert, update, delete on public.' || thing, service);
         execute format('alter table public.%I enable row level security', thing);
@@ -201,10 +206,25 @@ begin
             format('select, insert, update, delete on public.%I', thing), service);
         perform media_worker.allow(format('public.%I', thing)::regclass, 'media_worker_service', service,
                                    'all', 'using (true) with check (true)');
-        if thing in ('tracks', 'notifications') then
+        if thing in ('tracks', 'notifications', 'media_files', 'media_assets', 'media_collections') then
             perform media_worker.grant_if_there(format('select on public.%I', thing), users);
             perform media_worker.allow(format('public.%I', thing)::regclass, 'media_worker_own_select',
                                        users, 'select', 'using ' || own);
+        end if;
+        if thing in ('media_usage', 'media_collection_items') then
+            perform media_worker.grant_if_there(format('select on public.%I', thing), users);
+            perform media_worker.allow(format('public.%I', thing)::regclass, 'media_worker_own_select',
+                users, 'select', case thing
+                    when 'media_usage' then
+                        'using (asset_id in (select m.id from public.media_assets as m where ' || own || '))'
+                    else 'using (collection_id in (select c.id from public.media_collections as c where '
+                        || own || '))' end);
+        end if;
+        if thing in ('media_file_tags', 'media_file_usage') then
+            perform media_worker.grant_if_there(format('select on public.%I', thing), users);
+            perform media_worker.allow(format('public.%I', thing)::regclass, 'media_worker_own_select',
+                users, 'select', 'using (media_file_id in (select m.id from public.media_files as m where '
+                    || own || '))');
         end if;
         if thing = 'notifications' then
             perform media_worker.grant_if_there('update (read_at) on public.notifications', users);

@@ -28,6 +28,11 @@ R2 = {
     "R2_BUCKET_NAME": "media",
 }
 CLOUDFLARE = {"CLOUDFLARE_ZONE_ID": "0123abc", "CLOUDFLARE_API_TOKEN": "hunter5"}
+CLOUDINARY = {
+    "CLOUDINARY_CLOUD_NAME": "demo",
+    "CLOUDINARY_API_KEY": "cloudinary-key",
+    "CLOUDINARY_API_SECRET": "hunter6",
+}
 BACKUP = {
     "CDN_TARGETS": "r2_cdn,Backup",
     "CDN_BACKUP_ENDPOINT": "https://s3.example.org",
@@ -235,14 +240,42 @@ def test_unreadable_dotenv_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_every_secret_may_come_from_a_file_and_is_never_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "secret").write_text("postgresql://u:hunter2@h/d\n")
-    complete = STORAGE | R2 | CLOUDFLARE
+    scheme = "cloudinary" if name == "CLOUDINARY_URL" else "postgresql"
+    (tmp_path / "secret").write_text(f"{scheme}://u:hunter2@h/d\n")
+    complete = STORAGE | R2 | CLOUDFLARE | CLOUDINARY
     for other in complete.keys() - {name}:
         monkeypatch.setenv(other, complete[other])
     settings = load(monkeypatch, **{f"{name}_FILE": str(tmp_path / "secret")})
     secret = getattr(settings, name.lower())
-    assert secret.get_secret_value() == "postgresql://u:hunter2@h/d"
-    assert "hunter2" not in f"{settings!r} {settings} {settings.storage('b')!r}"
+    assert secret.get_secret_value() == f"{scheme}://u:hunter2@h/d"
+    shown = f"{settings!r} {settings} {settings.storage('b')!r} {settings.cloudinary!r}"
+    assert "hunter2" not in shown
+
+
+def test_cloudinary_is_reached_by_its_url_and_single_variables_win(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = "cloudinary://key:se%2Fcret@My-Cloud"
+    access = load(monkeypatch, CLOUDINARY_URL=url).cloudinary
+    assert access is not None
+    assert (access.cloud_name, access.api_key, access.api_secret) == ("My-Cloud", "key", "se/cret")
+    access = load(monkeypatch, CLOUDINARY_URL=url, CLOUDINARY_API_SECRET="other").cloudinary
+    assert access is not None and access.api_secret == "other"
+
+
+@pytest.mark.parametrize("url", ["https://key:hunter7@cloud", "cloudinary://cloud", "hunter7"])
+def test_a_wrong_cloudinary_url_is_not_repeated(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    (line,) = problems(monkeypatch, CLOUDINARY_URL=url)
+    assert line == "CLOUDINARY_URL must be like cloudinary://<api key>:<api secret>@<cloud name>"
+
+
+def test_half_an_account_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = problems(monkeypatch, CLOUDINARY_CLOUD_NAME="demo", CLOUDINARY_API_KEY="key")
+    assert line.startswith("CLOUDINARY_API_SECRET missing: ")
+
+
+def test_the_name_of_the_cloud_alone_is_no_half_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, NEXT_PUBLIC_CLOUDINARY_CLOUD_NAME="demo").cloudinary is None
 
 
 def test_secret_and_its_file_together_are_refused(

@@ -86,10 +86,12 @@ class Daemon:
         if self._stop.is_set():
             raise KeyboardInterrupt
         kernel = self._app.kernel
-        for row in [row for row in rows if row not in under_way]:
-            task = asyncio.create_task(kernel.wake(kernel.kinds[kind], [row]))
-            under_way[row] = task
-            task.add_done_callback(partial(lambda row, _: under_way.pop(row), row))
+        new = [row for row in rows if row not in under_way]
+        size = kernel.kinds[kind].set_size
+        for some in (new[start : start + size] for start in range(0, len(new), size)):
+            task = asyncio.create_task(kernel.wake(kernel.kinds[kind], some))
+            under_way |= dict.fromkeys(some, task)
+            task.add_done_callback(partial(_forget, under_way, some))
 
     async def _starts(self) -> bool:
         """False when a signal came first; raises what makes starting pointless."""
@@ -264,3 +266,10 @@ def feed_watchdog() -> None:
     """Tell systemd's watchdog, where there is one, that the process makes progress."""
     if watchdog_interval() is not None:
         notify(WATCHDOG)
+
+
+def _forget(
+    under_way: dict[UUID, asyncio.Task[None]], rows: Iterable[UUID], _: asyncio.Task[None]
+) -> None:
+    for row in rows:
+        del under_way[row]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from worker.ability import Ability, Tools
 from worker.archive.actions import ArchiveTrack
@@ -18,17 +18,25 @@ from worker.check.model import Options
 from worker.check.places import places
 from worker.check.tasks import check_duty
 from worker.cleanup.actions import DeleteObjects
-from worker.cleanup.store import CleanupStore
-from worker.cleanup.tasks import storage_cleanup_kind
+from worker.cleanup.assets import DeleteAssets
+from worker.cleanup.store import AssetCleanupStore, CleanupStore
+from worker.cleanup.tasks import asset_cleanup_kind, cleanup_duty, storage_cleanup_kind
+from worker.cloudinary import Account as CloudinaryAccount
+from worker.cloudinary import AdminApi, AssetStore, Budget
+from worker.cloudinary.library import Library
+from worker.cloudinary.uploads import Uploads
 from worker.download import Downloader, DownloadPolicy
 from worker.ingest import Ingest
 from worker.logging import get_logger
 from worker.queue.duties import Duty
 from worker.settings import Settings
+from worker.settings.cloudinary import CloudinaryAccess
 from worker.storage.account import Account, ObjectShredder
 from worker.storage.config import StorageTarget
 from worker.storage.recheck import Recheck
 from worker.storage.store import ObjectStore
+from worker.sync.setup import mirror
+from worker.sync.tasks import sync_duties, sync_kinds
 
 log = get_logger(__name__)
 
@@ -40,6 +48,7 @@ def product(tools: Tools) -> Sequence[Ability]:
     return [
         *storage_abilities(tools, primary),
         *cdn_abilities(tools, primary, targets),
+        *cloudinary_abilities(tools),
         *check_abilities(tools, primary, targets),
     ]
 
@@ -73,7 +82,53 @@ def storage_abilities(tools: Tools, account: Account | None) -> Sequence[Ability
         CleanupStore(tools.database, tools.worker_id), ObjectShredder(account, tools.executor)
     )
     cleanup = storage_cleanup_kind(shredder, max_attempts=settings.cleanup_max_retries)
-    return [_archive(tools, account, ingest), Ability(kinds=(cleanup,), duties=(recheck,))]
+    look = cleanup_duty(tools.store, cleanup, every=settings.cleanup_interval)
+    return [
+        _archive(tools, account, ingest),
+        Ability(kinds=(cleanup,), duties=(recheck, look), prepare=_deletions(tools)),
+    ]
+
+
+def cloudinary_abilities(tools: Tools) -> Sequence[Ability]:
+    """The deletion of assets, and their mirror: off without an account."""
+    settings = tools.settings
+    account = cloudinary_account(tools)
+    if account is None or settings.cloudinary is None:
+        return []
+    batch = settings.cleanup_batch_size
+    action = DeleteAssets(
+        AssetCleanupStore(tools.database), AssetStore(account, batch=batch), batch=batch
+    )
+    kind = asset_cleanup_kind(action, max_attempts=settings.cleanup_max_retries)
+    look = cleanup_duty(tools.store, kind, every=settings.cleanup_interval)
+    return [
+        Ability(kinds=(kind,), duties=(look,), prepare=_deletions(tools)),
+        _sync(tools, account, settings.cloudinary),
+    ]
+
+
+def cloudinary_account(tools: Tools) -> CloudinaryAccount | None:
+    """The team's account; None where none is configured."""
+    access = tools.settings.cloudinary
+    if access is None:
+        return None
+    api = AdminApi(access, connections=tools.slots)
+    return CloudinaryAccount(api, Budget(tools.database, access.cloud_name), tools.executor)
+
+
+def _sync(tools: Tools, account: CloudinaryAccount, access: CloudinaryAccess) -> Ability:
+    settings = tools.settings
+    uploads = Uploads(access, tools.executor, preset=settings.cloudinary_upload_preset)
+    parts = mirror(tools.database, Library(account), uploads, policy=settings.sync_conflict_policy)
+    duties = sync_duties(parts.store, retention_days=settings.work_retention_days)
+    return Ability(kinds=sync_kinds(parts), duties=tuple(duties))
+
+
+def _deletions(tools: Tools) -> Callable[[], object]:
+    settings, store = tools.settings, AssetCleanupStore(tools.database)
+    return lambda: store.configure(
+        grace=settings.delete_grace, hold_above=settings.delete_hold_above
+    )
 
 
 def cdn_abilities(

@@ -14,9 +14,10 @@ begin
                 count(*) filter (where t.status = 'pending' and t.claim is null) as waiting,
                 count(*) filter (where t.claim is not null) as running,
                 count(*) filter (where t.status = 'failed') as failed,
-                clock_timestamp() - min(t.updated_at) filter (where t.runnable) as oldest
+                clock_timestamp() - min(t.updated_at)
+                    filter (where t.runnable and not (%s)) as oldest
             from %s as t where t.status <> 'completed'
-        $sql$, k.queue, k.work_table);
+        $sql$, k.queue, k.held_where, k.work_table);
     end loop;
     return query execute format($sql$
         select f.queue, sum(f.waiting)::bigint, sum(f.running)::bigint, sum(f.failed)::bigint, max(f.oldest)

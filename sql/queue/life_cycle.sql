@@ -35,10 +35,13 @@ begin
     if exists (select from media_worker.outages) then
         perform media_worker.park(k, ids);
     end if;
+    if k.before_claim is not null then
+        execute format('select media_worker.%I($1)', k.before_claim) using k;
+    end if;
     return query execute format($sql$
         with candidate as (
             select t.id from %1$s as t
-            where t.id = any ($1) and t.runnable
+            where t.id = any ($1) and t.runnable and not (%2$s)
             order by t.id
             for no key update skip locked
         ), claimed as (
@@ -52,13 +55,13 @@ begin
         union all
         -- with the token already: the answer to this very call was lost once
         select t.id, t.attempts, t.crashes, t.claim is null from %1$s as t
-        where t.id = any ($1) and (t.runnable or t.claim = $2)
+        where t.id = any ($1) and (t.runnable and not (%2$s) or t.claim = $2)
             and t.id not in (select c.id from claimed as c)
-    $sql$, k.work_table) using ids, token, worker;
+    $sql$, k.work_table, k.held_where) using ids, token, worker;
 end
 $$;
 comment on function media_worker.claim(text, uuid[], uuid, uuid) is
-    'Takes the runnable rows among the ids. Returns those taken, and as held those that somebody''s open transaction locks: they are to be tried again. Nothing while the queue is paused. May be repeated with the same token.';
+    'Takes the runnable rows among the ids. Returns those taken, and as held those that somebody''s open transaction locks: they are to be tried again. Nothing while the queue is paused, and none of those that the kind holds back. May be repeated with the same token.';
 
 create or replace function media_worker.finish(
     kind text, token uuid, ids uuid[], status text, messages text[], reached_service boolean default false
@@ -69,8 +72,12 @@ declare
     k media_worker.work_kinds := media_worker.kind(finish.kind);
     touched integer;
 begin
-    if reached_service and exists (select from media_worker.outages) then
-        perform media_worker.end_outages_of(k, ids);
+    if exists (select from media_worker.outages) then
+        if reached_service then
+            perform media_worker.end_outages_of(k, ids);
+        else
+            perform media_worker.probe_again(k, ids);
+        end if;
     end if;
     -- asked again during the run: the row is pending already, and becomes runnable anew
     execute format($sql$
@@ -225,7 +232,8 @@ declare
 begin
     for k in select * from media_worker.work_kinds as w where w.kind = any (kinds) loop
         if not media_worker.is_paused(k.queue) then
-            execute format('select count(*) from %s as t where t.runnable', k.work_table) into number;
+            execute format('select count(*) from %s as t where t.runnable and not (%s)',
+                           k.work_table, k.held_where) into number;
             total := total + number;
         end if;
     end loop;
@@ -233,4 +241,4 @@ begin
 end
 $$;
 comment on function media_worker.count_runnable(text[]) is
-    'Rows of these kinds that could run now; those of paused queues are not counted.';
+    'Rows of these kinds that could run now; those of paused queues, and what is held back, are not counted.';

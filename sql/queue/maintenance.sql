@@ -132,13 +132,15 @@ begin
             select q.id from media_worker.queued_ids($1, true) as q(id) where not $2
         ), forgotten as (
             select t.id, t.due_by from %s as t
-            where t.runnable and not exists (select from queued where queued.id = t.id)
+            where t.runnable and not (%s)
+                and not exists (select from queued where queued.id = t.id)
                 and (t.updated_at < clock_timestamp() - interval '2 minutes'
                      or not exists (select from taken where taken.id = t.id))
             order by t.due_by, t.id limit 10000 %s
         )
         select array_agg(f.id), array_agg(f.due_by) from forgotten as f
-    $sql$, k.work_table, case when resumed then '' else 'for no key update of t skip locked' end)
+    $sql$, k.work_table, k.held_where,
+        case when resumed then '' else 'for no key update of t skip locked' end)
     into ids, due_bys using k.task, resumed;
     if ids is null then
         return 0;

@@ -58,8 +58,8 @@ begin
     execute format($sql$
         select array_agg(distinct t.service) from %s as t
         join media_worker.outages as o on o.service = t.service
-        where t.id = any ($1) and t.runnable
-    $sql$, k.work_table) into services using ids;
+        where t.id = any ($1) and t.runnable and not (%s)
+    $sql$, k.work_table, k.held_where) into services using ids;
     if services is null then
         return;
     end if;
@@ -77,7 +77,7 @@ begin
                     and t.id = first_value(t.id) over (partition by t.service order by t.due_by, t.id)
                     as is_probe
             from %1$s as t join media_worker.outages as o on o.service = t.service
-            where t.id = any ($1) and t.runnable
+            where t.id = any ($1) and t.runnable and not (%2$s)
         ), free as (
             select t.id from %1$s as t
             where t.id in (select c.id from candidate as c where not c.is_probe)
@@ -88,7 +88,7 @@ begin
         set parked = true, next_attempt_at = c.next_probe_at, updated_at = clock_timestamp()
         from candidate as c
         where t.id = c.id and t.id in (select free.id from free) and t.runnable
-    $sql$, k.work_table) using ids, probing;
+    $sql$, k.work_table, k.held_where) using ids, probing;
 end
 $$;
 comment on function media_worker.park(media_worker.work_kinds, uuid[]) is
@@ -108,3 +108,19 @@ end
 $$;
 comment on function media_worker.end_outages_of(media_worker.work_kinds, uuid[]) is
     'The services of these rows have answered: their outages are over. media_worker.promote() wakes what waited.';
+
+create or replace function media_worker.probe_again(k media_worker.work_kinds, ids uuid[])
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    services text[];
+begin
+    execute format('select array_agg(distinct t.service) from %s as t where t.id = any ($1)',
+                   k.work_table) into services using ids;
+    update media_worker.outages as o set next_probe_at = clock_timestamp()
+    where o.service = any (services) and o.next_probe_at > clock_timestamp();
+end
+$$;
+comment on function media_worker.probe_again(media_worker.work_kinds, uuid[]) is
+    'These rows have ended without asking their services, so that nothing was learnt: the next row probes at once.';

@@ -147,11 +147,15 @@ begin
         update media_worker.objects as o set doomed = true, updated_at = clock_timestamp()
         from doomed where o.id = doomed.id
         returning o.bucket, o.object_key, o.owner_table, o.owner_id, o.service
+    ), here as materialized (
+        select media_worker.this_database() as name,
+            case when doom_objects.reason = 'hard_delete' then media_worker.after_grace() end as due
     )
     insert into public.storage_cleanup_queue
-        (bucket, object_key, source_table, source_id, reason, service)
-    select m.bucket, m.object_key, m.owner_table, m.owner_id, doom_objects.reason, m.service
-    from marked as m;
+        (bucket, object_key, source_table, source_id, reason, service, database, next_attempt_at)
+    select m.bucket, m.object_key, m.owner_table, m.owner_id, doom_objects.reason, m.service,
+        here.name, here.due
+    from marked as m cross join here;
     get diagnostics queued = row_count;
     return queued;
 end

@@ -15,6 +15,7 @@ from worker.doctor.report import examine
 
 __all__ = ["archive"]
 
+OFF = ("cdn is off", "Cloudinary is off")
 Examine = Callable[..., list[Finding]]
 
 
@@ -28,13 +29,13 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def look(monkeypatch: pytest.MonkeyPatch) -> Examine:
-    """Examine with these settings only: what is to be mended (a CDN that is off is not)."""
+    """Examine with these settings only: what is to be mended (what is off is not)."""
 
     def look(env: dict[str, str], *, fix: bool = False) -> list[Finding]:
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         findings = [finding for finding in examine(fix=fix) if finding.level != "ok"]
-        return [finding for finding in findings if not finding.what.startswith("cdn is off")]
+        return [finding for finding in findings if not finding.what.startswith(OFF)]
 
     return look
 

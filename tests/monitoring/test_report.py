@@ -46,7 +46,8 @@ def busy(archive: Archive) -> Archive:
 
 def test_member_of_the_role_sees_everything(busy: Archive, member: str) -> None:
     found = read_status(member)
-    archive, _cdn, cleanup = found["queues"]
+    by_name = {each["queue"]: each for each in found["queues"]}
+    archive, cleanup = by_name["archive"], by_name["cleanup"]
     assert (archive["waiting"], archive["failed"], archive["running"]) == (1, 1, 0)
     assert 0 <= archive["oldest_due_age"] < 60
     assert cleanup["oldest_due_age"] is None
@@ -63,7 +64,8 @@ def test_member_of_the_role_sees_everything(busy: Archive, member: str) -> None:
 def test_status_is_json_as_it_is(busy: Archive) -> None:
     found = read_status(busy.url)
     assert json.loads(json.dumps(found)) == found
-    assert list(found) == ["queues", "workers", "archive", "cdn", "paused", "outages"]
+    expected = ["queues", "workers", "archive", "cdn", "cleanup", "sync"]
+    assert list(found) == [*expected, "held", "limits", "paused", "outages"]
 
 
 def test_every_cdn_target_has_its_line_in_the_order_of_the_settings(

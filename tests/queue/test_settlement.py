@@ -78,9 +78,16 @@ async def test_success_on_another_service_does_not_hide_that_on_the_one_that_was
     assert len(later) == 2 and all(0 < delay <= 5 for delay in later)
 
 
-@pytest.mark.parametrize(
-    "end", [Failed("no"), Again("not yet", None), Done(reached_service=False)], ids=repr
-)
+async def test_probe_that_turns_out_pointless_is_followed_by_the_next_at_once(
+    settlement: Settlement, rings: Rings
+) -> None:
+    await settle(settlement, Outage("storage", "it is away"))
+    rings.told.clear()
+    await settle(settlement, Done(reached_service=False))
+    assert rings.told == [0.0]
+
+
+@pytest.mark.parametrize("end", [Failed("no"), Again("not yet", None)], ids=repr)
 async def test_work_that_has_not_reached_its_service_wakes_nothing(
     settlement: Settlement, rings: Rings, end: Outcome
 ) -> None:

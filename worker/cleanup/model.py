@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+RESOURCE_TYPES = ("image", "video", "raw")  # audio is video
+
 
 @dataclass(frozen=True)
 class Deletion:
@@ -19,3 +21,57 @@ class Deletion:
     key: str
     verdict: str
     uncertain: bool
+
+
+@dataclass(frozen=True)
+class AssetDeletion:
+    """A claimed deletion of an asset.
+
+    `resource_type` is None where it is not known, `version` where the deleted row had none.
+    `was_sent`: Cloudinary was asked for it in an earlier try. `used_by` names a row that uses it.
+    """
+
+    id: UUID
+    public_id: str
+    resource_type: str | None
+    type: str
+    version: int | None
+    was_sent: bool
+    used_by: str | None
+
+    @property
+    def resource_types(self) -> tuple[str, ...]:
+        """Those that it may have."""
+        return (self.resource_type,) if self.resource_type else RESOURCE_TYPES
+
+
+@dataclass(frozen=True)
+class Target:
+    """A deletion whose asset is known for sure; `version` is None where it is not there."""
+
+    deletion: AssetDeletion
+    resource_type: str
+    version: int | None
+
+    @property
+    def id(self) -> UUID:
+        """The deletion's."""
+        return self.deletion.id
+
+    @property
+    def public_id(self) -> str:
+        """The asset's."""
+        return self.deletion.public_id
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What one call is about: resource type and type."""
+        return self.resource_type, self.deletion.type
+
+
+@dataclass(frozen=True)
+class Permission:
+    """The last word on a deletion: send, used (by a row that has come), or busy."""
+
+    verdict: str
+    used_by: str | None

@@ -13,9 +13,11 @@ from worker import logging
 from worker.cli.answers import FAILED, Json, errors, print_json
 from worker.cli.cdn import app as cdn
 from worker.cli.check import check
+from worker.cli.cleanup import cleanup
 from worker.cli.errand import Wait, carry_out
 from worker.cli.setup import database_url, settings_with_database
 from worker.cli.storage import app as storage
+from worker.cli.sync import app as sync
 
 app = typer.Typer(
     name="media-worker",
@@ -25,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(cdn)
 app.add_typer(storage)
+app.add_typer(sync)
 Queue = Literal["archive", "cdn", "cleanup", "sync", "maintenance"]
 
 
@@ -119,10 +122,11 @@ def run(
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Show queues, workers, and what the archive and the CDN have reached.
+    """Show queues, workers, and what the archive, the CDN and the cleanup have reached.
 
-    The views queue_health, worker_status, archive_statistics and cdn_statistics, besides paused
-    queues and services that are out of order. JSON has intervals in seconds.
+    The views queue_health, worker_status, archive_statistics and cdn_statistics, the deletions of
+    assets, besides deletions that are held back, paused queues, and services that are out of
+    order. JSON has intervals in seconds.
     """
     from worker.monitoring.report import print_status, read_status
 
@@ -209,3 +213,4 @@ def demo() -> None:
 
 
 app.command()(check)
+app.command()(cleanup)

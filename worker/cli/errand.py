@@ -21,10 +21,13 @@ Wait = Annotated[
 ]
 
 
-def carry_out(work: Callable[..., Answer], *, queue: str, json: bool) -> None:
+def carry_out(
+    work: Callable[..., Answer], *, queue: str, json: bool, kind: str | None = None
+) -> None:
     """Call `work(settings, hand=…)` and print what came of it; exit status 1 if any of it failed.
 
-    `hand` is a worker in this process, for the rows of one queue.
+    `hand` is a worker in this process, for rows of one kind, which has the queue's name unless
+    told otherwise.
     """
     from worker.app import compose
     from worker.daemon import Daemon
@@ -34,7 +37,7 @@ def carry_out(work: Callable[..., Answer], *, queue: str, json: bool) -> None:
     with errors():
         settings = settings_with_database()
         answer = work(
-            settings, hand=lambda: Daemon(compose(settings, queues=[queue])).on_call(queue)
+            settings, hand=lambda: Daemon(compose(settings, queues=[queue])).on_call(kind or queue)
         )
     print_json(answer.as_json()) if json else typer.echo(answer.text)
     if answer.failed:

@@ -14,6 +14,7 @@ import psycopg
 from botocore.exceptions import ClientError
 from psycopg.rows import dict_row
 
+from worker.demo.cloudinary import LocalCloudinary
 from worker.demo.embedded import EmbeddedPostgres, EmbeddedS3, PartDidNotStart
 from worker.demo.processes import WorkerProcess, migrate
 from worker.demo.provider import Provider
@@ -70,6 +71,8 @@ class Stage:
         self._boto = self._parts.enter_context(contextlib.closing(self.s3.client()))
         yield f"object storage: embedded S3 at {self.s3.endpoint}"
         self.provider = self._parts.enter_context(Provider())
+        self.cloudinary = self._parts.enter_context(LocalCloudinary())
+        yield f"Cloudinary: a local one at {self.cloudinary.url}"
         yield f"provider: at {self.provider.url('/')}"
         yield self._migrate()
         yield self._start_worker()
@@ -141,7 +144,12 @@ class Stage:
     def _start_worker(self) -> str:
         url = worker_url(self.postgres)
         env = bare_environment(
-            DATABASE_URL=url, **SETTINGS, **storage_settings(self.s3), **cdn_settings(self.s3)
+            DATABASE_URL=url,
+            CLOUDINARY_URL=self.cloudinary.cloudinary_url,
+            CLOUDINARY_API_BASE=self.cloudinary.url,
+            **SETTINGS,
+            **storage_settings(self.s3),
+            **cdn_settings(self.s3),
         )
         worker = WorkerProcess(
             env,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from worker.doctor.cdn import check_cdn_settings
+from worker.doctor.cloudinary import check_cloudinary_settings
 from worker.doctor.model import WHERE, Finding
 from worker.errors import Misconfigured
 from worker.settings import Settings, load_settings, unknown_variables
@@ -20,7 +21,12 @@ def read_settings() -> tuple[Settings | None, list[Finding]]:
             Finding("error", line, f"correct it {WHERE}") for line in str(error).split("\n")
         ]
         return None, [*problems, *_unknown()]
-    return settings, [*_missing(settings), *check_cdn_settings(settings), *_unknown()]
+    return settings, [
+        *_missing(settings),
+        *check_cdn_settings(settings),
+        *check_cloudinary_settings(settings),
+        *_unknown(),
+    ]
 
 
 def database_url(settings: Settings | None) -> str | None:

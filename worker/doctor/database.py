@@ -18,7 +18,14 @@ from worker.doctor.access import check_access
 from worker.doctor.cdn import cdn_check
 from worker.doctor.installation import check_tables, check_triggers, missing_triggers
 from worker.doctor.model import Finding
-from worker.doctor.work import check_outages, check_queues, check_workers
+from worker.doctor.work import (
+    check_held,
+    check_library,
+    check_limits,
+    check_outages,
+    check_queues,
+    check_workers,
+)
 from worker.settings import Settings
 
 MIGRATE = "media-worker migrate"
@@ -34,6 +41,9 @@ CHECKS: Sequence[Check] = (
     check_workers,
     check_queues,
     check_outages,
+    check_held,
+    check_limits,
+    check_library,
 )
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from worker.doctor.buckets import check_buckets
 from worker.doctor.cdn import check_purge
+from worker.doctor.cloudinary import check_cloudinary
 from worker.doctor.configuration import database_url, read_settings
 from worker.doctor.database import examine_database
 from worker.doctor.model import Finding, Level, without_secrets
@@ -35,6 +36,7 @@ def examine(*, fix: bool = False) -> list[Finding]:
         findings += examine_database(url, settings, fix=fix)
     if settings is not None:
         findings += [*check_buckets(settings, fix=fix), *check_purge(settings)]
+        findings += check_cloudinary(settings)
     return without_secrets(findings)
 
 

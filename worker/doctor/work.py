@@ -25,6 +25,24 @@ QUEUES = """
 OUTAGES = "select service, since, message from media_worker.outages order by service"
 
 
+HELD = "select kind, held, too_many from media_worker.held_figures() where held > 0"
+LIMITS = """
+    select account, allowed, reset_at from media_worker.api_budgets
+    where remaining = 0 and reset_at > clock_timestamp() order by account
+"""
+
+
+LIBRARY = """
+    select f.last_full_sync_status, f.errors, (
+            select a.sync_error from public.media_assets as a
+            where a.sync_status = 'error' and a.deleted_at is null limit 1) as example,
+        (select r.error_message from public.media_sync_runs as r
+         where r.single_asset is null and r.status = 'failed'
+         order by r.completed_at desc limit 1) as failure
+    from public.media_sync_status as f
+"""
+
+
 async def check_workers(database: Database) -> list[Finding]:
     """Is anybody there to work?"""
     rows = await database.call(WORKERS)
@@ -55,6 +73,47 @@ async def check_outages(database: Database) -> list[Finding]:
         )
         for row in await database.call(OUTAGES)
     ]
+
+
+async def check_held(database: Database) -> list[Finding]:
+    """Deletions that wait for somebody's word."""
+    return [_held(row) for row in await database.call(HELD)]
+
+
+async def check_limits(database: Database) -> list[Finding]:
+    """Rate limits that are reached."""
+    return [
+        Finding(
+            "note",
+            f"{row['account']} at Cloudinary has used up its {row['allowed']} calls: work waits"
+            f" until {row['reset_at']:%Y-%m-%d %H:%M:%S %Z}",
+            "nothing, or a plan with more calls",
+        )
+        for row in await database.call(LIMITS)
+    ]
+
+
+async def check_library(database: Database) -> list[Finding]:
+    """Is the media library what the Cloudinary account is?"""
+    (row,) = await database.call(LIBRARY)
+    found = []
+    if row["errors"]:
+        what = f"rows of media_assets that cannot be synced: {row['errors']}; {row['example']}"
+        again = "update media_assets set sync_status = 'pending' where sync_status = 'error'"
+        found.append(Finding("warning", what, f"mend the cause, then {again}"))
+    if row["last_full_sync_status"] == "failed":
+        what = f"the last full sync failed: {row['failure']}"
+        found.append(Finding("warning", what, "media-worker sync --wait"))
+    return found
+
+
+def _held(row: Row) -> Finding:
+    what = f"deletions of {row['kind']} are held back: {row['held']}"
+    if row["too_many"]:
+        what += ", since more waited than DELETE_HOLD_ABOVE"
+    else:
+        what += ", since they were asked for in another database, of which this one is a copy"
+    return Finding("warning", what, "if they are wanted: select release_deletions()")
 
 
 def _paused(row: Row) -> Finding:

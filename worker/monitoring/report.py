@@ -27,6 +27,16 @@ CDN = """
     join media_worker.cdn_targets as t on t.name = s.target
     order by t.active desc, t.position, t.name
 """
+CLEANUP = "select * from public.get_cleanup_queue_stats()"
+HELD = "select kind, queue, held, too_many from media_worker.held_figures() where held > 0"
+LIMITS = """
+    select account, allowed, reset_at from media_worker.api_budgets
+    where remaining = 0 and reset_at > clock_timestamp() order by account
+"""
+LIBRARY = """
+    select f.*, s.total_assets, s.synced, s.success_rate
+    from public.media_sync_status as f cross join public.get_media_statistics() as s
+"""
 ARCHIVE = "select * from public.archive_statistics"
 PAUSED = """
     select queue, paused_at, until from media_worker.paused_queues
@@ -36,7 +46,7 @@ OUTAGES = "select service, since, next_probe_at, message from media_worker.outag
 
 
 def read_status(conninfo: str) -> Status:
-    """Queues, workers, figures of archive and CDN, paused queues and outages, as JSON knows values.
+    """Queues, workers, each capability's figures, what keeps work waiting, as JSON knows values.
 
     Intervals are in seconds, times in ISO 8601. Raises `DatabaseUnavailable`, psycopg's errors.
     """
@@ -60,6 +70,10 @@ async def _read(database: Database) -> Status:
         "workers": await rows(WORKERS),
         "archive": (await rows(ARCHIVE))[0],
         "cdn": await rows(CDN),
+        "cleanup": (await rows(CLEANUP))[0],
+        "sync": (await rows(LIBRARY))[0],
+        "held": await rows(HELD),
+        "limits": await rows(LIMITS),
         "paused": await rows(PAUSED),
         "outages": await rows(OUTAGES),
     }

@@ -13,6 +13,7 @@ from worker.logging import redact
 
 Row = Mapping[str, Any]
 NOTHING = "-"
+CLEANUP_COLUMNS = ("pending", "held", "processing", "completed", "failed")
 CDN_COLUMNS = ("uploaded", "pending", "processing", "completed", "failed")
 
 ARCHIVE_LINES = (
@@ -37,7 +38,16 @@ def print_status(found: Mapping[str, Any]) -> None:
     console.print(_archive(found["archive"]))
     if found["cdn"]:
         console.print(_cdn(found["cdn"]))
-    for line in (*_pauses(found["paused"]), *_outages(found["outages"])):
+    if any(found["cleanup"][name] for name in CLEANUP_COLUMNS):
+        console.print(_cleanup(found["cleanup"]))
+    if found["sync"]["total_assets"] or found["sync"]["last_full_sync_at"]:
+        console.print(_library(found["sync"]))
+    for line in (
+        *_holds(found["held"]),
+        *_limits(found["limits"]),
+        *_pauses(found["paused"]),
+        *_outages(found["outages"]),
+    ):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
@@ -76,6 +86,48 @@ def _cdn(rows: Iterable[Row]) -> Table:
     for row in rows:
         table.add_row(row["target"], *(str(row[name]) for name in CDN_COLUMNS))
     return table
+
+
+def _cleanup(figures: Row) -> Table:
+    table = _table("Deletions at Cloudinary", *CLEANUP_COLUMNS, "oldest pending")
+    oldest = _if_there(figures["oldest_pending_at"], _moment)
+    table.add_row(*(str(figures[name]) for name in CLEANUP_COLUMNS), oldest)
+    return table
+
+
+def _library(figures: Row) -> Table:
+    table = _table(
+        "Media library", "assets", "synced", "pending", "errors", "behind by", "last full sync"
+    )
+    last = _if_there(figures["last_full_sync_at"], _moment)
+    table.add_row(
+        *(str(figures[name]) for name in ("total_assets", "synced", "pending", "errors")),
+        _duration(figures["lag"]),
+        f"{last} {figures['last_full_sync_status'] or ''}".rstrip(),
+    )
+    return table
+
+
+def _holds(rows: Iterable[Row]) -> Sequence[str]:
+    return [
+        f"{row['held']} deletions of {row['kind']} are held back: {_reason(row)}."
+        " If they are wanted: select release_deletions()"
+        for row in rows
+    ]
+
+
+def _reason(row: Row) -> str:
+    if row["too_many"]:
+        return "more wait than DELETE_HOLD_ABOVE"
+    return "they were asked for in another database, of which this one is a copy"
+
+
+def _limits(rows: Iterable[Row]) -> Sequence[str]:
+    return [
+        f"{row['account']} at Cloudinary has used up its {row['allowed']} calls: work waits until"
+        f" {_moment(row['reset_at'])}"
+        for row in rows
+    ]
 
 
 def _pauses(rows: Iterable[Row]) -> Sequence[str]:

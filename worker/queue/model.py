@@ -65,7 +65,8 @@ class WorkKind:
     `name`, `queue` and `task` are those of the row in `media_worker.work_kinds`. `act` is given
     claimed rows and returns what came of each; an error that it raises stands for all of them.
     `max_attempts` counts the tries that end as `Temporary`. `run_seconds` bounds one run.
-    `on_failure` replaces the plain ending of failed rows.
+    `on_failure` replaces the plain ending of failed rows. `set_size` is how many rows a run is
+    given where no job says so.
     """
 
     name: str
@@ -75,6 +76,7 @@ class WorkKind:
     max_attempts: int
     run_seconds: float = 3600.0
     on_failure: FailHook | None = None
+    set_size: int = 1
 
 
 def one_by_one(action: Callable[[Claimed], Awaitable[Outcome]]) -> Action:

@@ -135,8 +135,7 @@ class Settlement:
                 await self._store.finish(
                     kind.name, ended[0][0].token, notes, reached_service=reached
                 )
-                if reached:
-                    self._wake_waiting()
+                self._wake_waiting()
 
     async def _repeat(self, kind: WorkKind, ended: Sequence[tuple[Claimed, Again]]) -> None:
         for counted in (True, False):
@@ -184,7 +183,7 @@ class Settlement:
         await self._store.reschedule(kind.name, works[0].token, tries, counted=True)
 
     def _wake_waiting(self) -> None:
-        """A service works; in an outage it may be the one that others wait for."""
+        """A service works, or was not asked after all: in an outage others may wait for that."""
         now = time.monotonic()
         if now < self._outage_until:
             ring = max(now, self._next_ring)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID
 
 import procrastinate
+from procrastinate.job_context import JobContext
 from procrastinate.worker import Worker
 
 from worker.logging import get_logger
@@ -102,6 +103,17 @@ class _WatchfulWorker(Worker):
 
     async def _periodic_deferrer(self) -> None:
         await asyncio.Event().wait()
+
+    async def _process_job(self, context: JobContext) -> None:
+        name = context.job.task_name
+        if name not in self.app.tasks:
+            log.info("work of a capability that is off here stays pending", task=name)
+            self.app.task(name=name)(_pass_over)
+        await super()._process_job(context)
+
+
+async def _pass_over(**_: object) -> None:
+    pass
 
 
 def _task(kind: WorkKind, wake: Wake) -> Callable[[list[str]], Awaitable[None]]:

@@ -13,6 +13,7 @@ from worker.errors import Misconfigured
 from worker.settings import buckets
 from worker.settings import values as v
 from worker.settings.buckets import R2_TARGET, StorageAccess, TargetSettings
+from worker.settings.cloudinary import CloudinaryAccess, cloudinary_needs
 
 MEBIBYTE = 2**20
 
@@ -51,7 +52,7 @@ class Settings(BaseSettings):
     cloudflare_api_token: v.Token | None = None
     cloudflare_api_base: v.WebUrl = "https://api.cloudflare.com/client/v4"
 
-    cloudinary_url: SecretStr | None = None
+    cloudinary_url: v.CloudinaryUrl | None = None
     cloudinary_cloud_name: str | None = None
     cloudinary_api_key: SecretStr | None = None
     cloudinary_api_secret: SecretStr | None = None
@@ -121,10 +122,26 @@ class Settings(BaseSettings):
     def half_configured(self) -> list[str]:
         """What is set only in part: a line each, which names the variables that are missing."""
         lines = buckets.half_set("storage", self._storage_needs)
+        # the cloud's name alone is in many an environment, for the team's front end
+        if self.cloudinary_missing != ["CLOUDINARY_API_KEY", "CLOUDINARY_API_SECRET"]:
+            lines += buckets.half_set("Cloudinary", self._cloudinary_needs)
         lines += buckets.half_set("purging the CDN's cache", self._purge_needs)
         for name in dict.fromkeys((R2_TARGET, *self.cdn_targets)):
             lines += buckets.half_set(f"the target {name}", self._target(name).needs(name))
         return lines
+
+    @property
+    def cloudinary(self) -> CloudinaryAccess | None:
+        """How to reach the Cloudinary account; None where none is set."""
+        name, key, secret = self._cloudinary_needs.values()
+        if name is None or key is None or secret is None:
+            return None
+        return CloudinaryAccess(name, key, secret, self.cloudinary_api_base)
+
+    @property
+    def cloudinary_missing(self) -> list[str]:
+        """The names of the variables that Cloudinary still needs."""
+        return buckets.missing(self._cloudinary_needs)
 
     def access(self, place: str) -> StorageAccess:
         """How to reach `cdn:{target}`, or `storage:{bucket}`.
@@ -191,6 +208,15 @@ class Settings(BaseSettings):
             "STORAGE_ACCESS_KEY_ID": self.storage_access_key_id,
             "STORAGE_SECRET_ACCESS_KEY": self.storage_secret_access_key,
         }
+
+    @property
+    def _cloudinary_needs(self) -> Mapping[str, str | None]:
+        return cloudinary_needs(
+            self.cloudinary_url,
+            self.cloudinary_cloud_name,
+            self.cloudinary_api_key,
+            self.cloudinary_api_secret,
+        )
 
     @property
     def _purge_needs(self) -> Mapping[str, object]:

@@ -57,6 +57,18 @@ def database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def cloudinary_url(value: SecretStr) -> SecretStr:
+    """The URL of an account: cloudinary://key:secret@cloud-name."""
+    try:
+        parts = urlsplit(value.get_secret_value())
+        usable = parts.username and parts.password and parts.hostname
+    except ValueError:
+        usable = None
+    if not usable or parts.scheme != "cloudinary":
+        raise ValueError("must be like cloudinary://<api key>:<api secret>@<cloud name>")
+    return value
+
+
 def size_in_bytes(value: object) -> object:
     """Bytes, also with a unit: `500MiB`, `1.5 GB`."""
     if not isinstance(value, str):
@@ -155,6 +167,7 @@ ApiEndpoint = Annotated[str, AfterValidator(api_endpoint)]
 AccountId = Annotated[str, AfterValidator(account_id)]
 Token = Annotated[SecretStr, AfterValidator(token)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(database_url)]
+CloudinaryUrl = Annotated[SecretStr, AfterValidator(cloudinary_url)]
 Bytes = Annotated[int, BeforeValidator(size_in_bytes), Field(gt=0)]
 TimeOfDay = Annotated[datetime.time, BeforeValidator(time_of_day)]
 Lowercase = BeforeValidator(_lower)

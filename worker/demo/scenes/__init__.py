@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from worker.demo.scene import Scene
 from worker.demo.scenes.archiving import Archiving
 from worker.demo.scenes.delivering import Delivering
+from worker.demo.scenes.mirroring import Mirroring
 from worker.demo.scenes.undoing import Undoing
 from worker.demo.stage import Stage
 
-SCENES: Sequence[Callable[[Stage], Scene]] = (Archiving, Undoing, Delivering)
+SCENES: Sequence[Callable[[Stage], Scene]] = (Archiving, Undoing, Delivering, Mirroring)
 
 __all__ = ["SCENES"]

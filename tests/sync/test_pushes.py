@@ -1,0 +1,198 @@
+"""Database to Cloudinary: inserts, changes, renames and deletions."""
+
+from __future__ import annotations
+
+from tests.support.wait import wait_until
+from tests.sync.site import Site
+from worker.demo.behaviour import Behaviour, refusal
+from worker.demo.bodies import media
+from worker.demo.provider import Provider
+
+PNG, MELODY = media("cover.png"), media("melody.mp3")
+SYNCED = "select bool_and(sync_status = 'synced') from media_assets where deleted_at is null"
+
+
+def test_a_row_with_a_source_is_uploaded(site: Site, provider: Provider) -> None:
+    url = provider.serve("/cat.png", Behaviour(body=PNG))
+    site.sql(
+        "insert into media_assets (public_id, source_url, tags, context, display_name)"
+        """ values ('a/cat', %s, '{x,y}', '{"alt": "a=b|c"}', 'Cat')""",
+        f"{url}?signature=secret",
+    )
+    site.start()
+    site.wait_for(SYNCED)
+    asset = site.cloudinary.account.get("a/cat")
+    assert asset is not None
+    assert (asset.content, asset.display_name) == (PNG.content, "Cat")
+    row = site.row("a/cat")
+    assert (row["asset_id"], row["version"]) == (asset.asset_id, asset.version)
+    assert (row["bytes"], row["format"]) == (len(PNG.content), "png")
+    assert row["secure_url"].endswith(".png")
+    site.assert_mirrored()
+    assert [(line["operation"], line["status"]) for line in site.log()] == [("upload", "success")]
+    assert site.cloudinary.calls["upload"] == 1
+
+
+def test_a_row_without_a_name_is_named_after_itself(site: Site, provider: Provider) -> None:
+    url = provider.serve("/song.mp3", Behaviour(body=MELODY))
+    id_ = site.one(
+        "insert into media_assets (source_url, folder) values (%s, 'songs') returning id", url
+    )
+    site.start()
+    site.wait_for(SYNCED)
+    row = site.row(f"songs/{id_}")
+    assert row["resource_type"] == "video"  # by what it is
+    site.assert_mirrored()
+
+
+def test_a_source_that_is_gone_fails_at_once_and_says_what_to_do(
+    site: Site, provider: Provider
+) -> None:
+    url = provider.serve("/gone.png", refusal(404))
+    site.sql("insert into media_assets (public_id, source_url) values ('a', %s)", f"{url}?k=secret")
+    worker = site.work()
+    row = site.row("a")
+    assert row["sync_status"] == "error"
+    assert "404" in row["sync_error"] and "source_url" in row["sync_error"]
+    assert "secret" not in row["sync_error"] + worker.log
+    provider.serve("/gone.png", Behaviour(body=PNG))
+    site.sql("update media_assets set sync_status = 'pending' where sync_status = 'error'")
+    assert site.row("a")["sync_error"] is None
+    site.work()
+    assert site.row("a")["sync_status"] == "synced"
+
+
+def test_a_row_of_an_asset_that_is_there_is_completed(site: Site) -> None:
+    site.cloudinary.account.add("a", tags=["x"], context={"k": "v"})
+    site.sql("insert into media_assets (public_id) values ('a'), ('missing')")
+    site.work()
+    row = site.row("a")
+    assert (row["tags"], row["context"], row["sync_status"]) == (["x"], {"k": "v"}, "synced")
+    missing = site.row("missing")
+    assert missing["sync_status"] == "error"
+    assert "source_url" in missing["sync_error"]
+
+
+def test_changed_values_reach_cloudinary(site: Site) -> None:
+    account = site.cloudinary.account
+    account.add("a", tags=["old"], context={"k": "v"})
+    site.sync()
+    lines = len(site.log())
+    site.start()
+    site.sql(
+        "update media_assets set tags = '{new,newer}', display_name = 'Name',"
+        """ context = '{"k": "w"}'"""
+    )
+    site.wait_for(SYNCED)
+    asset = account.get("a")
+    assert asset is not None
+    assert (asset.tags, dict(asset.context)) == (("new", "newer"), {"k": "w"})
+    assert asset.display_name == "Name"
+    (line,) = site.log()[lines:]
+    assert (line["operation"], line["status"], line["source"]) == ("update", "success", "database")
+    site.sql("update media_assets set tags = '{}', context = '{}'")
+    site.wait_for(SYNCED)
+    site.assert_mirrored()
+    assert account.get("a").tags == ()  # type: ignore[union-attr]
+
+
+def test_a_changed_name_renames(site: Site) -> None:
+    account = site.cloudinary.account
+    account.add("a")
+    site.sync()
+    site.start()
+    site.sql("update media_assets set public_id = 'b/c', tags = '{t}'")
+    site.wait_for(SYNCED)
+    site.assert_mirrored()
+    assert "b/c" in site.row("b/c")["secure_url"]
+    assert [line["operation"] for line in site.log("b/c")] == ["rename", "update"]
+    assert len(account) == 1
+
+
+def test_a_name_that_is_taken_is_said(site: Site) -> None:
+    account = site.cloudinary.account
+    account.add("a")
+    site.sync()
+    account.add("b")
+    site.sql("update media_assets set public_id = 'b'")
+    site.work()
+    row = site.row("b")
+    assert row["sync_status"] == "error"
+    assert "public_id" in row["sync_error"]
+    assert len(account) == 2
+
+
+def test_an_update_of_nothing_does_no_work(site: Site) -> None:
+    site.cloudinary.account.add("a", tags=["x", "y"])
+    site.sync()
+    calls = len(site.cloudinary.calls)
+    site.sql("update media_assets set tags = '{y,x}', user_id = gen_random_uuid()")
+    assert site.row("a")["sync_status"] == "synced"
+    site.work()
+    assert len(site.cloudinary.calls) == calls
+
+
+def test_a_push_that_was_carried_out_but_not_answered_is_found_done(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    site.cloudinary.faults.cut("rename", after_effect=True)
+    site.sql("update media_assets set public_id = 'b'")
+    site.start()
+    site.wait_for(SYNCED)
+    site.assert_mirrored()
+
+
+def test_deleted_rows_take_their_assets_along(site: Site) -> None:
+    for name in ("hard", "soft", "kept"):
+        site.cloudinary.account.add(name)
+    site.sync()
+    site.start()
+    site.sql("delete from media_assets where public_id = 'hard'")
+    site.sql("update media_assets set deleted_at = now() where public_id = 'soft'")
+    wait_until(lambda: len(site.cloudinary.account) == 1, timeout=20)
+    site.wait_for("select bool_and(status = 'completed') from cloudinary_cleanup_queue")
+    site.assert_mirrored()
+    site.sync()
+    assert set(site.rows()) == {"kept"}
+
+
+def test_a_row_deleted_while_it_is_uploaded_leaves_no_asset(site: Site, provider: Provider) -> None:
+    url = provider.serve("/cat.png", Behaviour(body=PNG))
+    hold = site.cloudinary.faults.hold("upload")
+    site.sql("insert into media_assets (public_id, source_url) values ('a', %s)", url)
+    site.start()
+    wait_until(hold.reached.is_set, timeout=20, message="the upload")
+    site.sql("delete from media_assets")
+    site.wait_for("select bool_and(status = 'completed') from cloudinary_cleanup_queue")
+    hold.release()
+    site.wait_for("select count(*) = 2 from cloudinary_cleanup_queue where status = 'completed'")
+    assert len(site.cloudinary.account) == 0
+
+
+def test_an_asset_that_went_meanwhile_takes_the_changed_row_along(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    site.cloudinary.account.delete("a")
+    site.sql("update media_assets set tags = '{t}'")
+    site.work()
+    assert site.rows() == {}
+    assert site.log("a")[-1]["operation"] == "delete"
+
+
+def test_pending_rows_that_nobody_asked_for_are_found(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    with site.connection.transaction():
+        site.sql("set local session_replication_role = replica")
+        site.sql("insert into media_assets (public_id) values ('a')")
+    site.work()
+    assert site.row("a")["sync_status"] == "synced"
+
+
+def test_an_undone_deletion_brings_the_row_back(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    site.sql("update media_assets set deleted_at = now()")
+    site.sql("update media_assets set deleted_at = null")
+    site.work()
+    site.assert_mirrored()
+    assert set(site.rows()) == {"a"}

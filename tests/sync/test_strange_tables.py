@@ -1,0 +1,74 @@
+"""A media_assets that was there before, with types of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from worker.db.migrator import Migrator
+
+TABLE = """
+    create type kind as enum ('image', 'video', 'raw');
+    create type delivery as enum ('upload', 'private', 'authenticated');
+    create type how_far as enum ('pending', 'synced', 'error');
+    create table media_assets (
+        id uuid primary key default gen_random_uuid(), public_id varchar(255) not null,
+        resource_type kind not null default 'image', type delivery not null default 'upload',
+        tags varchar[], context json, bytes integer, duration numeric, created_at timestamp,
+        updated_at timestamp, sync_status how_far not null default 'pending', deleted_at timestamp,
+        last_synced_at timestamp
+    );
+    insert into media_assets (public_id, tags, context) values ('old', '{x}', '{"k": "v"}');
+"""
+FOUND = {
+    "asset_id": "1", "public_id": "old", "resource_type": "image", "type": "upload",
+    "version": 7, "tags": ["x"], "context": {"k": "v"}, "bytes": 3, "duration": 1.5,
+    "created_at": "2020-01-01T00:00:00Z",
+}  # fmt: skip
+
+
+@pytest.fixture
+def team(empty_database: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    with psycopg.connect(empty_database, autocommit=True, row_factory=dict_row) as connection:
+        connection.add_notice_handler(lambda notice: _fail(notice))
+        connection.execute(TABLE.encode())
+        Migrator(empty_database).apply()
+        yield connection
+
+
+def test_its_rows_are_mirrored_all_the_same(
+    team: psycopg.Connection[dict[str, Any]],
+) -> None:
+    team.execute("set timezone = 'Asia/Tokyo'")
+    found = [FOUND, FOUND | {"asset_id": "2", "public_id": "new", "resource_type": "video"}]
+    mirror = "select media_worker.mirror_assets(%s, clock_timestamp(), 'newest', 'full_sync') as p"
+    plan = team.execute(mirror, (Jsonb(found),)).fetchall()[0]["p"]
+    assert [each["action"] for each in plan] == ["update", "insert"]
+    rows = {row["public_id"]: row for row in team.execute("select * from media_assets")}
+    assert (rows["old"]["version"], rows["old"]["sync_status"]) == (7, "synced")
+    new = rows["new"]
+    assert (new["resource_type"], new["tags"], new["context"]) == ("video", ["x"], {"k": "v"})
+    assert new["created_at"].isoformat() == "2020-01-01T00:00:00"
+    again = team.execute(mirror, (Jsonb(found),)).fetchall()[0]["p"]
+    assert [each["action"] for each in again] == ["unchanged", "unchanged"]
+
+
+def test_the_application_s_changes_are_noticed(team: psycopg.Connection[dict[str, Any]]) -> None:
+    team.execute("update media_assets set tags = '{y}'")
+    team.execute("insert into media_assets (public_id) values ('another')")
+    pushes = team.execute("select count(*) as n from media_worker.asset_pushes").fetchone()
+    assert pushes == {"n": 2}
+    team.execute("select list_media(search => 'old', tags => '{y}', resource_type => 'image')")
+    team.execute("update media_assets set deleted_at = now()")
+    team.execute("delete from media_assets")
+    deletions = team.execute("select count(*) as n from cloudinary_cleanup_queue").fetchone()
+    assert deletions == {"n": 2}
+
+
+def _fail(notice: psycopg.errors.Diagnostic) -> None:
+    assert notice.severity_nonlocalized != "WARNING", notice.message_primary

@@ -1,0 +1,1 @@
+"""sync: media_assets and the Cloudinary account mirror each other."""

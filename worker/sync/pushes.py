@@ -1,0 +1,145 @@
+"""What the application changed becomes true at Cloudinary."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from worker.errors import ClaimLost, Permanent, Pointless, WorkError
+from worker.queue.model import Claimed, Done, Outcome, unexpected
+from worker.sync.model import Changing, Document, Kind, Push, Uploading
+from worker.sync.store import SyncStore
+
+Outcomes = dict[UUID, Outcome | WorkError]
+UPLOADS_AT_ONCE = 4
+
+
+class PushChanges:
+    """Uploads, renames and changes assets as their rows say."""
+
+    def __init__(self, store: SyncStore, account: Changing, uploads: Uploading) -> None:
+        self._store = store
+        self._account = account
+        self._uploads = uploads
+        self._slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    async def __call__(self, works: Sequence[Claimed]) -> Mapping[UUID, Outcome | WorkError]:
+        """What came of each; one that fails harms none of the others."""
+        claims = {work.id: work for work in works}
+        outcomes: Outcomes = {work.id: ClaimLost("taken over") for work in works}
+        pushes = await self._store.pushes(works)
+        for push in pushes:
+            if push.gone:
+                outcomes[push.id] = Pointless("the row was deleted")
+        uploads = [push for push in pushes if push.uploads and not push.gone]
+        ended = await asyncio.gather(*(self._upload(claims[push.id], push) for push in uploads))
+        outcomes |= {push.id: outcome for push, outcome in zip(uploads, ended, strict=True)}
+        changes = [push for push in pushes if not push.uploads and not push.gone]
+        return outcomes | await self._change_all(claims, changes)
+
+    async def _upload(self, work: Claimed, push: Push) -> Outcome | WorkError:
+        mine = push.mine
+        try:
+            async with self._slots:
+                started = await self._store.now()
+                found = await self._uploads.upload(mine["source_url"], **_options(mine))
+                said = await self._store.uploaded(
+                    work, found, source_url=mine["source_url"], looked_at=started
+                )
+        except WorkError as error:
+            return error
+        except Exception as error:
+            return unexpected(error, id=str(work.id))
+        if said == "gone":
+            return Pointless("the row was deleted meanwhile; its asset's deletion is queued")
+        return Done() if said == "recorded" else ClaimLost("taken over")
+
+    async def _change_all(self, claims: Mapping[UUID, Claimed], pushes: Sequence[Push]) -> Outcomes:
+        outcomes: Outcomes = {}
+        for kind in {push.kind for push in pushes}:
+            same = [push for push in pushes if push.kind == kind]
+            try:
+                outcomes |= await self._change_of(kind, claims, same)
+            except WorkError as error:
+                outcomes |= {push.id: error for push in same if push.id not in outcomes}
+        return outcomes
+
+    async def _change_of(
+        self, kind: Kind, claims: Mapping[UUID, Claimed], pushes: Sequence[Push]
+    ) -> Outcomes:
+        looked_at = await self._store.now()
+        names = {name for push in pushes for name in (push.name, push.mine["public_id"])}
+        found = await self._account.look(*kind, sorted(names))
+        # both sides may have changed: what comes from there is in the rows before they are pushed
+        await self._store.mirror(found, looked_at, source="cloudinary")
+        there = {asset["asset_id"] for asset in found}
+        outcomes: Outcomes = {}
+        absent = [push for push in pushes if not _is_there(push, found)]
+        await self._store.absent([p.asset for p in absent], looked_at, source="cloudinary")
+        outcomes |= {push.id: _absence(push) for push in absent}
+        rest = [claims[push.id] for push in pushes if push.id not in outcomes]
+        for push in await self._store.pushes(rest) if rest and there else ():
+            outcomes[push.id] = await self._change(claims[push.id], push)
+        return outcomes
+
+    async def _change(self, work: Claimed, push: Push) -> Outcome | WorkError:
+        try:
+            name, changes = push.name, push.differences
+            to = changes.pop("public_id", name)
+            if to != name:
+                started = await self._store.now()
+                found = await self._uploads.rename(name, to, **push.kind._asdict())
+                await self._record(work, {"public_id": to, "found": found}, "rename", started)
+            if changes:
+                started = await self._store.now()
+                found = await self._account.update(*push.kind, to, changes)
+                await self._record(work, {**changes, "found": found}, "update", started)
+            return Done()
+        except WorkError as error:
+            return error
+        except Exception as error:
+            return unexpected(error, id=str(work.id))
+
+    async def _record(
+        self, work: Claimed, pushed: Document, operation: str, started: datetime
+    ) -> None:
+        said = await self._store.changed(work, pushed, operation=operation, started=started)
+        if said != "recorded":
+            raise ClaimLost("taken over")
+
+
+def _is_there(push: Push, found: Sequence[Document]) -> bool:
+    names = (push.name, push.mine["public_id"])
+    return any(
+        asset["asset_id"] == push.mine["asset_id"] or asset["public_id"] in names for asset in found
+    )
+
+
+def _absence(push: Push) -> Outcome | WorkError:
+    if push.base is not None:
+        return Done("its asset is no longer at Cloudinary: the row is marked deleted")
+    return Permanent(
+        f"Cloudinary has no {push.kind.resource_type} {push.name}, and the row has no source_url"
+        " to upload: set one, or correct public_id and resource_type"
+    )
+
+
+def _options(mine: Document) -> Document:
+    # the column's default says image of whatever it is
+    kind = "auto" if mine["resource_type"] == "image" else mine["resource_type"]
+    options = {
+        "public_id": mine["public_id"],
+        "resource_type": kind,
+        "type": mine["type"],
+        "tags": mine["tags"],
+        "context": mine["context"],
+        "overwrite": True,
+        "invalidate": True,
+    }
+    if mine["display_name"]:
+        options["display_name"] = mine["display_name"]
+    if mine["folder"]:
+        options["asset_folder"] = mine["folder"]
+    return options
