@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.process import COMMAND, INHERITED, REPOSITORY
+from tests.support.process import COMMAND, INHERITED, REPOSITORY, started
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,13 @@ def media_worker(
 ) -> Ended:
     """Run `media-worker` with nothing but `env` for its settings, in the directory `cwd`."""
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    ended = subprocess.run(
-        [*COMMAND, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**kept, "PYTHONPATH": str(REPOSITORY), **env},
-        timeout=timeout,
-        check=False,
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    with tempfile.TemporaryDirectory() as directory:
+        out, err = Path(directory, "out"), Path(directory, "err")
+        out.touch(), err.touch()
+        environment = {**kept, "PYTHONPATH": str(REPOSITORY), **env}
+        process = started([*COMMAND, *arguments], stdout=out, stderr=err, cwd=cwd, env=environment)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+        return Ended(code, out.read_text(), err.read_text())

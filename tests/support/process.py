@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.wait import wait_until
+from tests.support.warm import WarmProcess, is_python
 
 COMMAND = [sys.executable, "-c", "from worker.cli import main; main()"]
 REPOSITORY = Path(__file__).parents[2]
@@ -22,16 +23,10 @@ class RunningProcess:
 
     def __init__(self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> None:
         self.log_path = cwd / "output.log"
-        with self.log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=cwd,
-                env=_environment(env),
-                start_new_session=True,
-            )
+        self.log_path.touch()
+        self._process = started(
+            command, stdout=self.log_path, stderr=self.log_path, cwd=cwd, env=_environment(env)
+        )
         self.pid = self._process.pid
 
     @property
@@ -128,6 +123,24 @@ class Processes:
         process = RunningProcess(command, env=env or {}, cwd=cwd)
         self._started.append(process)
         return process
+
+
+def started(
+    command: Sequence[str], *, stdout: Path, stderr: Path, cwd: Path, env: Mapping[str, str]
+) -> subprocess.Popen[bytes] | WarmProcess:
+    """The command in a session of its own, its output appended to files that exist."""
+    if is_python(command):
+        return WarmProcess(command, stdout=stdout, stderr=stderr, cwd=cwd, env=env)
+    with stdout.open("ab") as out, stderr.open("ab") as err:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd=cwd,
+            env=dict(env),
+            start_new_session=True,
+        )
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
