@@ -11,10 +11,11 @@ from tests.cdn.sql import FIRST, SECOND, AudioTracks, Run
 
 TRACKS = ("a", "b", "c")
 STEPS = 250
+SEEDS = [*range(40), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(40, 400))]
 Buckets = dict[tuple[str, str], str]  # what is on which target of which track
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_writes_and_runs_in_random_order(audio_tracks: AudioTracks, seed: int) -> None:
     chance, buckets = random.Random(seed), Buckets()
     writes = list(application(audio_tracks, chance))

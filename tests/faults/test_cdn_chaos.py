@@ -24,9 +24,9 @@ from worker.demo.bodies import GeneratedMp3
 
 TRACKS = [f"track-{n}" for n in range(40)]
 NAMES = [f"track-{n}" for n in range(90, 100)]
-SEQUENCES_IN_A_LIFE = 250
+SEQUENCES_IN_A_LIFE = 100
 SIZES = pytest.mark.parametrize(
-    "sequences", [1_000, pytest.param(15_000, marks=pytest.mark.soak)], ids=["short", "long"]
+    "sequences", [400, pytest.param(15_000, marks=pytest.mark.soak)], ids=["short", "long"]
 )
 
 

@@ -21,7 +21,7 @@ from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-PRELOADED = ["worker.app", "worker.cli.commands", "worker.daemon", "worker.product"]
+PRELOADED = ["tests.support.preloaded"]
 
 
 def is_python(command: Sequence[str]) -> bool:

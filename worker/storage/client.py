@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import MutableMapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.handlers import add_expect_header
+from botocore.loaders import Loader
 
 from worker.errors import Misconfigured
 from worker.storage.config import StorageTarget
@@ -30,7 +30,7 @@ def make_client(target: StorageTarget, *, throttle: Turns | None = None) -> Any:
     Raises `Misconfigured` when the endpoint is no URL.
     """
     try:
-        client = boto3.session.Session(botocore_session=_session()).client(
+        client = _session().create_client(
             "s3",
             endpoint_url=target.endpoint,
             region_name=target.region or "auto",
@@ -64,7 +64,15 @@ def _learn(throttle: Turns, parsed_response: Any = None, **_: Any) -> None:
 
 def _session() -> botocore.session.Session:
     # an AWS_PROFILE of the environment is not ours, and one that does not exist would be an error
-    return botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+    session.register_component("data_loader", _descriptions())
+    return session
+
+
+@cache
+def _descriptions() -> Loader:
+    """What botocore knows of S3: read once, since it takes longer than all the rest."""
+    return Loader()
 
 
 def content_md5(data: bytes) -> str:
