@@ -9,6 +9,7 @@ from uuid import UUID
 
 from worker.db.pool import Database
 from worker.depot import Depot
+from worker.download import Downloader
 from worker.queue.duties import Duty
 from worker.queue.model import WorkKind
 from worker.queue.store import WorkStore
@@ -36,6 +37,7 @@ class Tools:
     executor: ThreadPoolExecutor
     ledger: Ledger
     depot: Depot
+    downloader: Downloader
     throttles: Throttles
     slots: int
 

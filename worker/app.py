@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 from worker.ability import Capabilities, Tools
 from worker.db.pool import Database
 from worker.depot import Depot
+from worker.download import Downloader, DownloadPolicy
 from worker.errors import Misconfigured
 from worker.product import product
 from worker.queue.connector import QueueConnector
@@ -107,15 +109,25 @@ def _tools(settings: Settings, slots: int, worker_id: UUID) -> Tools:
     # one thread a run, and some for the duties
     executor = ThreadPoolExecutor(slots + 4, thread_name_prefix="media-worker")
     ledger = Ledger(database, worker_id)
+    tls = ssl.create_default_context()
     return Tools(
         settings=settings,
         database=database,
         store=WorkStore(database, worker_id),
         executor=executor,
         ledger=ledger,
-        depot=Depot(Transfer(), ledger, executor),
+        depot=Depot(Transfer(tls=tls), ledger, executor),
+        downloader=Downloader(_download_policy(settings), tls=tls),
         throttles=Throttles(SharedRates(database)),
         slots=slots,
+    )
+
+
+def _download_policy(settings: Settings) -> DownloadPolicy:
+    return DownloadPolicy(
+        allowed_hosts=tuple(settings.download_allowed_hosts),
+        allow_networks=tuple(settings.download_allow_networks),
+        max_bytes=settings.download_max_bytes,
     )
 
 

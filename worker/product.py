@@ -25,7 +25,6 @@ from worker.cloudinary import Account as CloudinaryAccount
 from worker.cloudinary import AdminApi, AssetStore, Budget
 from worker.cloudinary.library import Library
 from worker.cloudinary.uploads import Uploads
-from worker.download import Downloader, DownloadPolicy
 from worker.ingest import Ingest
 from worker.logging import get_logger
 from worker.queue.duties import Duty
@@ -76,7 +75,7 @@ def storage_abilities(tools: Tools, account: Account | None) -> Sequence[Ability
     settings = tools.settings
     if account is None:
         return []
-    ingest = Ingest(_downloader(settings), tools.depot, tools.executor)
+    ingest = Ingest(tools.downloader, tools.depot, tools.executor)
     recheck = _recheck(tools, account)
     shredder = DeleteObjects(
         CleanupStore(tools.database, tools.worker_id), ObjectShredder(account, tools.executor)
@@ -144,6 +143,7 @@ def cdn_abilities(
         store=tools.store,
         ledger=tools.ledger,
         depot=tools.depot,
+        downloader=tools.downloader,
         executor=tools.executor,
         slots=tools.slots,
         team=primary,
@@ -206,14 +206,4 @@ def _archive(tools: Tools, account: Account, ingest: Ingest) -> Ability:
         kinds=(archive_kind(action, store),),
         duties=tuple(duties),
         prepare=lambda: store.configure(prefixes),
-    )
-
-
-def _downloader(settings: Settings) -> Downloader:
-    return Downloader(
-        DownloadPolicy(
-            allowed_hosts=tuple(settings.download_allowed_hosts),
-            allow_networks=tuple(settings.download_allow_networks),
-            max_bytes=settings.download_max_bytes,
-        )
     )

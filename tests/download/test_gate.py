@@ -114,3 +114,13 @@ def test_refused_addresses_are_not_held_against_the_host() -> None:
     with pytest.raises(Permanent):
         found.open("http://cdn.test/")
     assert not suspect(gate)
+
+
+def test_a_limited_downloader_takes_less_and_knows_the_same_hosts_as_hanging() -> None:
+    gate = HostGate(failures=1, probes=1)
+    found = Downloader(policy(read_timeout=0.1), gate=gate)
+    with Origin(reply(b"data")) as origin, pytest.raises(Permanent, match="bytes"):
+        read_all(found.limited_to(3).open(origin.url()))
+    with Origin(hang) as origin, pytest.raises(Temporary):
+        read_all(found.limited_to(3).open(origin.url()))
+    assert suspect(gate, "127.0.0.1")

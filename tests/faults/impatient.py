@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from worker import app, daemon, logging, product
+from worker import app, daemon, logging
 from worker.download import DownloadPolicy
 from worker.settings import load_settings
 
 
 def main() -> None:
     logging.configure()
-    product.DownloadPolicy = partial(DownloadPolicy, read_timeout=1.0)  # type: ignore[misc,assignment]
+    app.DownloadPolicy = partial(DownloadPolicy, read_timeout=1.0)  # type: ignore[misc,assignment]
     settings = load_settings()
     daemon.leave(daemon.run(lambda: app.compose(settings)))
 

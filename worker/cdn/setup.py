@@ -17,7 +17,7 @@ from worker.cdn.sources import Sources
 from worker.cdn.store import CdnStore
 from worker.cdn.target import CdnTarget
 from worker.depot import Depot
-from worker.download import Downloader, DownloadPolicy, HostGate
+from worker.download import Downloader
 from worker.errors import Misconfigured
 from worker.queue.store import WorkStore
 from worker.settings import Settings, StorageAccess
@@ -34,6 +34,7 @@ class Surroundings:
     store: WorkStore
     ledger: Ledger
     depot: Depot
+    downloader: Downloader
     executor: Executor
     slots: int
     team: Account | None
@@ -99,21 +100,9 @@ def _sources(settings: Settings, accounts: Mapping[str, Account], around: Surrou
     )
     team = [around.team.bucket(name) for name in names] if around.team else []
     targets = [account.bucket(account.target.bucket) for account in accounts.values()]
-    gate = HostGate()
-    audio, sidecars = (
-        Downloader(_policy(settings, most), gate=gate)
-        for most in (settings.cdn_max_bytes, MOST_BYTES)
-    )
+    audio = around.downloader.limited_to(settings.cdn_max_bytes)
     reading = Reading(audio, around.executor, most=settings.cdn_max_bytes)
-    return Sources(Locations(team, targets), reading, sidecars)
-
-
-def _policy(settings: Settings, most: int) -> DownloadPolicy:
-    return DownloadPolicy(
-        allowed_hosts=tuple(settings.download_allowed_hosts),
-        allow_networks=tuple(settings.download_allow_networks),
-        max_bytes=most,
-    )
+    return Sources(Locations(team, targets), reading, around.downloader.limited_to(MOST_BYTES))
 
 
 def _explanation(settings: Settings, name: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Self
 
 from worker.download.addresses import Resolve, checked_addresses, system_resolve
 from worker.download.answers import check_status, redirect_of
@@ -36,6 +38,15 @@ class Downloader:
         self._gate = gate or HostGate()
         self._resolve = resolve
         self._tls = tls or ssl.create_default_context()
+
+    def limited_to(self, max_bytes: int) -> Self:
+        """One that takes at most so many bytes, and is the same otherwise."""
+        return type(self)(
+            replace(self._policy, max_bytes=max_bytes),
+            gate=self._gate,
+            resolve=self._resolve,
+            tls=self._tls,
+        )
 
     def open(self, url: str) -> Body:
         """Return the body of `url`, at most `max_redirects` redirects away.
