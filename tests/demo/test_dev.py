@@ -32,7 +32,7 @@ def processes(reachable: Path) -> Iterator[Processes]:
         yield started
 
 
-def test_an_inserted_track_is_archived_and_ctrl_c_stops_everything(
+def test_an_inserted_track_is_archived_the_account_mirrored_and_ctrl_c_stops_everything(
     processes: Processes, traces: Traces
 ) -> None:
     dev = processes.media_worker("dev", env=traces.env | {"RETRY_DELAYS": "1"})
@@ -41,6 +41,9 @@ def test_an_inserted_track_is_archived_and_ctrl_c_stops_everything(
         connection.execute(example(dev).encode())
         query = "select p.audio_url from track_playback as p where p.source = 'storage'"
         url = wait_until(lambda: connection.execute(query.encode()).fetchone())
+        connection.execute("select request_media_sync()")
+        mirrored = "select count(*) = 3 from media_assets where sync_status = 'synced'"
+        wait_until(lambda: connection.execute(mirrored.encode()).fetchone() == (True,))
     assert url is not None and url[0].startswith("http://127.0.0.1:")
     dev.wait_for_log("work recorded  kind=archive")
     assert dev.interrupt() == 0

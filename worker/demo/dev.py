@@ -13,6 +13,7 @@ import psycopg
 from rich.console import Console
 from rich.text import Text
 
+from worker.demo.cloudinary import LocalCloudinary
 from worker.demo.embedded import EmbeddedPostgres, EmbeddedS3, PartDidNotStart
 from worker.demo.guide import guide
 from worker.demo.home import emptied, home
@@ -21,7 +22,14 @@ from worker.demo.provider import Provider
 from worker.demo.readable import readable
 from worker.demo.screen import make_console
 from worker.demo.signals import ending_on_signals, ignore_signals
-from worker.demo.stage import CREATE_LOGIN, cdn_settings, open_buckets, storage_settings, worker_url
+from worker.demo.stage import (
+    CREATE_LOGIN,
+    cdn_settings,
+    cloudinary_settings,
+    open_buckets,
+    storage_settings,
+    worker_url,
+)
 from worker.demo.surroundings import (
     bare_environment,
     forget_the_cloud,
@@ -31,6 +39,7 @@ from worker.demo.surroundings import (
 from worker.errors import Misconfigured
 from worker.settings import Settings, load_settings
 
+ASSETS = {"logo": ("brand",), "banner": ("brand", "web"), "draft": ()}
 LOOPBACK = "127.0.0.0/8"
 GRACE = {"SHUTDOWN_GRACE": "2"}  # unless something else is said
 
@@ -48,6 +57,7 @@ class Ground:
     psql: str
     s3: str | None
     remarks: tuple[str, ...]
+    cloudinary: LocalCloudinary | None = None
 
 
 def run_dev() -> None:
@@ -82,7 +92,10 @@ def _run(console: Console) -> int:
         parts.enter_context(worker)
         for remark in ground.remarks:
             _say(console, remark, "yellow")
-        _say(console, guide(ground.psql, provider=provider.url(""), s3=ground.s3))
+        told = guide(
+            ground.psql, provider=provider.url(""), s3=ground.s3, cloudinary=ground.cloudinary
+        )
+        _say(console, told)
         status = _follow(worker, console)
         ignore_signals()
         return status
@@ -117,11 +130,15 @@ def _embedded(parts: ExitStack, settings: Settings) -> Ground:
     )
     s3 = parts.enter_context(EmbeddedS3())
     open_buckets(s3)
+    cloudinary = parts.enter_context(LocalCloudinary())
+    for name, tags in ASSETS.items():
+        cloudinary.account.add(name, tags=tags)
     migrate(bare_environment(DATABASE_URL=postgres.url), cwd=directory)
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(CREATE_LOGIN)
     said = {**GRACE, **tuning(), "DOWNLOAD_ALLOW_NETWORKS": _networks(settings)}
     said |= {"DATABASE_URL": worker_url(postgres), **storage_settings(s3), **cdn_settings(s3)}
+    said |= cloudinary_settings(cloudinary)
     remarks = [f"{', '.join(ignored)}: set, and not used with the embedded parts."] * bool(ignored)
     return Ground(
         env=bare_environment(**said),
@@ -129,10 +146,12 @@ def _embedded(parts: ExitStack, settings: Settings) -> Ground:
         grace=float(said["SHUTDOWN_GRACE"]) + 15,
         psql=_psql(postgres),
         s3=s3.endpoint,
+        cloudinary=cloudinary,
         remarks=(
             *remarks,
-            "Database and storage are embedded, and new each time: what is in them goes with the "
-            f"next start. The database is in {directory / 'postgres'}, the storage in memory.",
+            "Database, storage and Cloudinary are embedded, and new each time: what is in them "
+            f"goes with the next start. The database is in {directory / 'postgres'}, the rest in "
+            "memory.",
         ),
     )
 

@@ -145,11 +145,10 @@ class Stage:
         url = worker_url(self.postgres)
         env = bare_environment(
             DATABASE_URL=url,
-            CLOUDINARY_URL=self.cloudinary.cloudinary_url,
-            CLOUDINARY_API_BASE=self.cloudinary.url,
             **SETTINGS,
             **storage_settings(self.s3),
             **cdn_settings(self.s3),
+            **cloudinary_settings(self.cloudinary),
         )
         worker = WorkerProcess(
             env,
@@ -214,6 +213,11 @@ def cdn_settings(s3: EmbeddedS3) -> dict[str, str]:
             f"CDN_{name.upper()}_PUBLIC_URL": f"{s3.endpoint}/{bucket}",
         }
     return settings
+
+
+def cloudinary_settings(local: LocalCloudinary) -> dict[str, str]:
+    """The settings that make a Cloudinary on this machine the account."""
+    return {"CLOUDINARY_URL": local.cloudinary_url, "CLOUDINARY_API_BASE": local.url}
 
 
 def fingerprint(content: bytes) -> str:
