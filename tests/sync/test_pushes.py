@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.support.wait import wait_until
 from tests.sync.site import Site
 from worker.demo.behaviour import Behaviour, refusal
@@ -60,6 +62,17 @@ def test_a_source_that_is_gone_fails_at_once_and_says_what_to_do(
     assert site.row("a")["sync_error"] is None
     site.work()
     assert site.row("a")["sync_status"] == "synced"
+
+
+def test_a_source_that_is_no_url_is_refused(site: Site, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(PNG.content)
+    site.sql("insert into media_assets (public_id, source_url) values ('a', %s)", str(secret))
+    site.work()
+    assert len(site.cloudinary.account) == 0
+    row = site.row("a")
+    assert row["sync_status"] == "error"
+    assert "source_url" in row["sync_error"]
 
 
 def test_a_row_of_an_asset_that_is_there_is_completed(site: Site) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from worker.cloudinary.answers import Answer
@@ -50,17 +51,21 @@ class Uploads:
             "oauth_token": None,
         }
 
-    async def upload(self, source: str, **options: Any) -> Document:
-        """Upload what a URL names, or a file's path (`large`: in parts).
+    async def upload(self, url: str, **options: Any) -> Document:
+        """Upload what a URL names; `options` are the SDK's.
 
-        `options` are the SDK's. An asset of the same name is replaced.
+        An asset of the same name is replaced. Raises `Permanent` for what is no URL.
         """
-        function = "upload_large" if options.pop("large", False) else "upload"
-        given = {"timeout": UPLOAD_SECONDS, **self._preset, **options}
-        try:
-            return document(await self._call(function, source, **given))
-        except Refused as error:
-            raise _about_the_file(str(error)) or error from error
+        from cloudinary.utils import is_remote_url
+
+        # the SDK would read a file of this machine
+        if not is_remote_url(url):
+            raise Permanent("source_url is no URL: give one that begins with https://")
+        return await self._upload("upload", url, **options)
+
+    async def upload_file(self, path: Path, *, large: bool, **options: Any) -> Document:
+        """Upload a file of this machine, a `large` one in parts; `options` are the SDK's."""
+        return await self._upload("upload_large" if large else "upload", str(path), **options)
 
     async def rename(self, public_id: str, to: str, *, resource_type: str, type: str) -> Document:
         """Give an asset another name. Raises `Permanent` where that cannot be."""
@@ -75,6 +80,13 @@ class Uploads:
         kind = {"resource_type": resource_type}
         answer = await self._call("destroy", public_id, invalidate=True, **kind)
         return answer.get("result") == "ok"
+
+    async def _upload(self, function: str, source: str, **options: Any) -> Document:
+        given = {"timeout": UPLOAD_SECONDS, **self._preset, **options}
+        try:
+            return document(await self._call(function, source, **given))
+        except Refused as error:
+            raise _about_the_file(str(error)) or error from error
 
     async def _call(self, function: str, *arguments: str, **options: Any) -> Mapping[str, Any]:
         loop = asyncio.get_running_loop()

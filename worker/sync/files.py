@@ -96,8 +96,8 @@ class FileSender:
     async def _upload(self, path: Path, *, large: bool) -> Document:
         # a name of its own: nothing that is there is replaced
         name = "/".join(filter(None, (self._folder, f"{path.stem[:60]}-{uuid4().hex[:12]}")))
-        return await self._uploads.upload(
-            str(path), public_id=_safe(name), resource_type="auto", large=large
+        return await self._uploads.upload_file(
+            path, public_id=_safe(name), resource_type="auto", large=large
         )
 
     async def _record(self, path: Path, found: Document) -> Sent:
