@@ -8,7 +8,7 @@ create unique index concurrently if not exists media_worker_assets_live
 
 -- an asset has one row; serves looks by Cloudinary's id
 create unique index concurrently if not exists media_worker_assets_asset_id
-    on public.media_assets (asset_id) where asset_id is not null;
+    on public.media_assets (asset_id);
 
 -- serves list_media: the newest first
 create index concurrently if not exists media_worker_assets_newest
@@ -30,4 +30,4 @@ create index concurrently if not exists media_worker_assets_words
 
 -- serves list_media: with these tags
 create index concurrently if not exists media_worker_assets_tags
-    on public.media_assets using gin ((tags::text[])) where deleted_at is null;
+    on public.media_assets using gin (media_worker.tag_keys(tags::text[])) where deleted_at is null;

@@ -23,6 +23,12 @@ as $$ select left(folder, 200) $$;
 comment on function media_worker.folder_key(text) is
     'What a folder is found by: its beginning, since folders may be too long for an index.';
 
+create or replace function media_worker.tag_keys(tags text[]) returns text[]
+language sql immutable
+as $$ select array(select left(t.tag, 200) from unnest(tags) as t(tag)) $$;
+comment on function media_worker.tag_keys(text[]) is
+    'What tags are found by: their beginnings, since tags may be too long for an index.';
+
 create or replace function media_worker.log_sync(
     operation text, status text, source text, public_id text, details jsonb default '{}',
     processing_time_ms integer default null, error_message text default null

@@ -184,7 +184,8 @@ as $$
             'media_worker.asset_words(a.public_id::text, a.display_name::text, a.tags::text[]) @@ $1' end,
         case when folder is not null then
             'media_worker.folder_key(a.folder::text) = media_worker.folder_key($2) and a.folder::text = $2' end,
-        case when tags is not null then 'a.tags::text[] @> $3' end,
+        case when tags is not null then
+            'media_worker.tag_keys(a.tags::text[]) @> media_worker.tag_keys($3) and a.tags::text[] @> $3' end,
         case when resource_type is not null then 'media_worker.plain(a.resource_type) = $4' end)
 $$;
 comment on function media_worker.media_condition(tsquery, text, text[], text) is

@@ -70,5 +70,18 @@ def test_the_application_s_changes_are_noticed(team: psycopg.Connection[dict[str
     assert deletions == {"n": 2}
 
 
+def test_an_asset_is_named_once_and_can_be_upserted(
+    team: psycopg.Connection[dict[str, Any]],
+) -> None:
+    for tag in ("x", "y"):
+        team.execute(
+            "insert into media_assets (public_id, asset_id, tags) values ('one', '1', array[%s])"
+            " on conflict (asset_id) do update set tags = excluded.tags",
+            (tag,),
+        )
+    rows = team.execute("select tags from media_assets where asset_id = '1'").fetchall()
+    assert rows == [{"tags": ["y"]}]
+
+
 def _fail(notice: psycopg.errors.Diagnostic) -> None:
     assert notice.severity_nonlocalized != "WARNING", notice.message_primary
