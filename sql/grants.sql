@@ -172,6 +172,14 @@ begin
 end
 $$;
 
+-- Everybody: what indexes of the application's tables call -----------------------------------------
+
+-- With every INSERT they are run with the writer's rights. Nobody else can name them, since the
+-- schema stays closed.
+grant execute on function media_worker.asset_key(text, text, text), media_worker.plain(anyelement),
+    media_worker.folder_key(text), media_worker.asset_words(text, text, text[]),
+    media_worker.tag_keys(text[]) to public;
+
 -- Users: their own rows ---------------------------------------------------------------------------
 
 do $$

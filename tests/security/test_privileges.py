@@ -13,6 +13,7 @@ from worker.demo.embedded import EmbeddedPostgres
 
 SERVICE = {"service_role", "media_worker"}
 USERS = {"authenticated"}
+INDEXED = {"PUBLIC", "media_worker"}
 READ = {"SELECT"}
 WRITE = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 
@@ -45,6 +46,16 @@ FUNCTIONS = {
     "media_worker.worker_figures()": SERVICE,
     "media_worker.is_trusted_caller()": SERVICE,
     "media_worker.current_user_id()": SERVICE | USERS,
+    **dict.fromkeys(
+        (
+            "media_worker.asset_key(text,text,text)",
+            "media_worker.plain(anyelement)",
+            "media_worker.folder_key(text)",
+            "media_worker.asset_words(text,text,text[])",
+            "media_worker.tag_keys(text[])",
+        ),
+        INDEXED,
+    ),
 }
 
 # Tables and views in public, all of them.
@@ -218,7 +229,7 @@ def _found(url: str, query: str) -> Grants:
 
 
 def _roles(url: str) -> set[str]:
-    return {name for (name,) in _rows(url, "select rolname::text from pg_roles")}
+    return {"PUBLIC", *(name for (name,) in _rows(url, "select rolname::text from pg_roles"))}
 
 
 def _rows(url: str, query: str) -> list[tuple[str, ...]]:
