@@ -37,15 +37,13 @@ begin
         perform media_worker.delete_assets_of(array[uploaded || jsonb_build_object('id', wanted)], 'hard_delete');
         return 'gone';
     end if;
+    if not media_worker.makes_way(wanted, uploaded) then
+        return 'taken';
+    end if;
     insert into media_worker.mirrored_assets as m (id, base, looked_at, source_hash)
     values (wanted, fields, looked_at, sha256(replace(source_url, E'\\', E'\\\\')::bytea))
     on conflict on constraint mirrored_assets_pkey do update
     set base = excluded.base, looked_at = excluded.looked_at, source_hash = excluded.source_hash;
-    -- another row, of an asset that this one has replaced
-    perform media_worker.write_assets((
-        select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'asset_id', null)), '[]')
-        from public.media_assets as o
-        where o.asset_id = uploaded ->> 'asset_id' and o.id <> wanted and o.deleted_at is not null));
     perform media_worker.write_assets(jsonb_build_array(
         media_worker.of_cloudinary(uploaded, null) || jsonb_build_object('id', wanted)
         || case when a.display_name is null then jsonb_build_object('display_name', fields -> 'display_name')
@@ -58,7 +56,32 @@ begin
 end
 $$;
 comment on function media_worker.push_uploaded(uuid, uuid, jsonb, text, timestamptz, text) is
-    'A row''s source_url was uploaded: recorded; gone: the row was deleted meanwhile, and so its asset''s deletion is asked for; or claim lost.';
+    'A row''s source_url was uploaded: recorded; gone: the row was deleted meanwhile, and so its asset''s deletion is asked for; taken: another row of the application''s has this asset; or claim lost.';
+
+create or replace function media_worker.makes_way(wanted uuid, uploaded jsonb) returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+declare
+    others jsonb;
+    are_ours boolean;
+begin
+    -- rows of an asset that this one has replaced, and those that the mirror found meanwhile
+    select jsonb_agg(jsonb_build_object('id', o.id, 'asset_id', null)
+            || case when o.deleted_at is null then media_worker.marked_deleted() else '{}' end),
+        bool_and(o.deleted_at is not null or coalesce(m.inserted_by_mirror, false))
+    into others, are_ours
+    from public.media_assets as o left join media_worker.mirrored_assets as m on m.id = o.id
+    where o.id <> wanted and (o.asset_id = uploaded ->> 'asset_id' or o.deleted_at is null
+        and media_worker.asset_key(media_worker.plain(o.resource_type), media_worker.plain(o.type), o.public_id::text)
+            = media_worker.asset_key(uploaded ->> 'resource_type', uploaded ->> 'type', uploaded ->> 'public_id'));
+    if are_ours then
+        perform media_worker.write_assets(others);
+    end if;
+    return coalesce(are_ours, true);
+end
+$$;
+comment on function media_worker.makes_way(uuid, jsonb) is
+    'Other rows of an asset that was uploaded for this one give it up, and are marked deleted; false: one of them is the application''s.';
 
 create or replace function media_worker.push_changed(
     push uuid, token uuid, pushed jsonb, operation text, started timestamptz

@@ -47,6 +47,36 @@ def test_a_row_without_a_name_is_named_after_itself(site: Site, provider: Provid
     site.assert_mirrored()
 
 
+def test_an_upload_that_the_mirror_has_found_meanwhile_is_the_row_s(
+    site: Site, provider: Provider
+) -> None:
+    url = provider.serve("/song.mp3", Behaviour(body=MELODY))
+    hold = site.cloudinary.faults.hold("upload", after_effect=True)
+    site.sql("insert into media_assets (public_id, source_url) values ('song', %s)", url)
+    site.start()
+    wait_until(hold.reached.is_set, message="the upload", timeout=20)
+    site.receive(*site.cloudinary.notifications.all)
+    site.wait_for("select bool_and(status = 'completed') from media_webhook_events")
+    hold.release()
+    site.wait_for("select bool_and(status = 'completed') from media_worker.asset_pushes")
+    site.assert_mirrored()
+    assert site.row("song")["source_url"] == url
+    assert site.cloudinary.calls["upload"] == 1
+
+
+def test_two_rows_that_turn_out_to_be_one_asset_are_told_so(site: Site, provider: Provider) -> None:
+    url = provider.serve("/song.mp3", Behaviour(body=MELODY))
+    site.cloudinary.account.add("song", resource_type="video")
+    site.sql("insert into media_assets (public_id, resource_type) values ('song', 'video')")
+    site.work()
+    site.sql("insert into media_assets (public_id, source_url) values ('song', %s)", url)
+    site.work()
+    (row,) = site.sql("select * from media_assets where resource_type = 'image'")
+    assert row["sync_status"] == "error"
+    assert "another row has the asset video/upload/song" in row["sync_error"]
+    assert site.cloudinary.calls["upload"] == 1
+
+
 def test_a_source_that_is_gone_fails_at_once_and_says_what_to_do(
     site: Site, provider: Provider
 ) -> None:

@@ -52,9 +52,7 @@ class PushChanges:
             return error
         except Exception as error:
             return unexpected(error, id=str(work.id))
-        if said == "gone":
-            return Pointless("the row was deleted meanwhile; its asset's deletion is queued")
-        return Done() if said == "recorded" else ClaimLost("taken over")
+        return _recorded(said, found)
 
     async def _change_all(self, claims: Mapping[UUID, Claimed], pushes: Sequence[Push]) -> Outcomes:
         outcomes: Outcomes = {}
@@ -108,6 +106,22 @@ class PushChanges:
         said = await self._store.changed(work, pushed, operation=operation, started=started)
         if said != "recorded":
             raise ClaimLost("taken over")
+
+
+def _recorded(said: str, found: Document) -> Outcome | WorkError:
+    match said:
+        case "recorded":
+            return Done()
+        case "gone":
+            return Pointless("the row was deleted meanwhile; its asset's deletion is queued")
+        case "taken":
+            name = f"{found['resource_type']}/{found['type']}/{found['public_id']}"
+            return Permanent(
+                f"another row has the asset {name}, whose file this one's has replaced: give the"
+                " row another public_id, and upload that file again"
+            )
+        case _:
+            return ClaimLost("taken over")
 
 
 def _is_there(push: Push, found: Sequence[Document]) -> bool:

@@ -146,7 +146,7 @@ class SyncStore:
     async def uploaded(
         self, work: Claimed, found: Document, *, source_url: str, looked_at: datetime
     ) -> str:
-        """A row's source_url was uploaded: `recorded`, `gone` or `claim lost`."""
+        """A row's source_url was uploaded: `recorded`, `gone`, `taken` or `claim lost`."""
         return str(
             await self._one(
                 "select media_worker.push_uploaded(%s, %s, %s, %s, %s, %s) as one",
