@@ -118,10 +118,11 @@ as $$
                  from jsonb_array_elements_text(media_worker.json_of(doc -> 'tags', 'array')) as t(tag)),
         'context', (select coalesce(jsonb_object_agg(c.key, c.value), '{}')
                     from jsonb_each_text(media_worker.json_of(doc -> 'context', 'object')) as c),
-        'display_name', nullif(doc ->> 'display_name', ''))
+        'display_name', nullif(doc ->> 'display_name', ''),
+        'resource_type', doc ->> 'resource_type', 'type', doc ->> 'type')
 $$;
 comment on function media_worker.asset_fields(jsonb) is
-    'Of a row or an asset, what either side may change: comparable whatever the order of tags.';
+    'Of a row or an asset, its kind and what either side may change: comparable whatever the order of tags.';
 
 create or replace function media_worker.json_of(given jsonb, type text) returns jsonb
 language sql immutable

@@ -71,7 +71,7 @@ create or replace function media_worker.unseen_assets(run_id uuid)
 returns table (id uuid, resource_type text, type text, public_id text)
 language sql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
-    select a.id, a.resource_type::text, a.type::text, m.base ->> 'public_id'
+    select a.id, m.base ->> 'resource_type', m.base ->> 'type', m.base ->> 'public_id'
     from public.media_sync_runs as r
     join media_worker.mirrored_assets as m on m.looked_at < r.began_at
     join public.media_assets as a on a.id = m.id and a.deleted_at is null

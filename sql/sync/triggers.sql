@@ -46,7 +46,6 @@ create or replace function media_worker.push_state(doc jsonb) returns jsonb
 language sql immutable
 as $$
     select media_worker.asset_fields(doc) || jsonb_build_object(
-        'resource_type', doc ->> 'resource_type', 'type', doc ->> 'type',
         'source_url', doc ->> 'source_url', 'deleted', doc ->> 'deleted_at' is not null)
 $$;
 comment on function media_worker.push_state(jsonb) is

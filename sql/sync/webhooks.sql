@@ -66,8 +66,9 @@ comment on function media_worker.webhook_ended(uuid, uuid[], text[], text[]) is
 create or replace function media_worker.known_assets(names jsonb) returns setof jsonb
 language sql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
-    select jsonb_build_object('id', a.id, 'public_id', a.public_id, 'resource_type', a.resource_type,
-        'type', a.type, 'asset_id', a.asset_id, 'version', a.version, 'base', m.base,
+    select jsonb_build_object('id', a.id, 'public_id', a.public_id,
+        'resource_type', coalesce(m.base ->> 'resource_type', a.resource_type::text),
+        'type', coalesce(m.base ->> 'type', a.type::text), 'asset_id', a.asset_id, 'version', a.version, 'base', m.base,
         'busy', exists (select from media_worker.asset_pushes as p
                         where p.asset = a.id and p.claim is not null))
     from public.media_assets as a left join media_worker.mirrored_assets as m on m.id = a.id

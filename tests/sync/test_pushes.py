@@ -116,6 +116,16 @@ def test_a_row_of_an_asset_that_is_there_is_completed(site: Site) -> None:
     assert "source_url" in missing["sync_error"]
 
 
+def test_a_kind_that_is_not_the_asset_s_is_put_right(site: Site) -> None:
+    site.cloudinary.account.add("a", tags=["t"])
+    site.sync()
+    site.sql("update media_assets set resource_type = 'video', type = 'private', tags = '{u}'")
+    site.work()
+    row = site.row("a")
+    assert (row["resource_type"], row["type"], row["tags"]) == ("image", "upload", ["u"])
+    site.assert_mirrored()
+
+
 def test_changed_values_reach_cloudinary(site: Site) -> None:
     account = site.cloudinary.account
     account.add("a", tags=["old"], context={"k": "v"})

@@ -55,8 +55,9 @@ class Push:
 
     @property
     def kind(self) -> Kind:
-        """Under which kind its asset is found."""
-        return Kind(str(self.mine["resource_type"]), str(self.mine["type"]))
+        """Under which kind its asset is found: not even Cloudinary can change it."""
+        known = self.base or self.mine
+        return Kind(str(known["resource_type"]), str(known["type"]))
 
     @property
     def name(self) -> str:
