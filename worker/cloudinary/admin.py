@@ -48,6 +48,8 @@ class AdminApi:
         from cloudinary.api_client.execute_request import execute_request
         from cloudinary.utils import normalize_params
 
+        if not all(map(_is_name, path)):
+            return Answer(404, error=f"nothing has this name: {'/'.join(path)[:LONGEST_ERROR]}")
         connector = _Connector(self._pool, again=method == "GET")
         url = "/".join([self._base, *(quote(part, safe="") for part in path)])
         query, body = (params, None) if method == "GET" else (None, params)
@@ -87,6 +89,11 @@ class _Connector:
     def answer(self, *, body: Mapping[str, Any] | None = None, error: str | None = None) -> Answer:
         """What came of the request."""
         return Answer(self._status, body or {}, error, self._limit)
+
+
+def _is_name(part: str) -> bool:
+    # the SDK takes quotes back, and such a part would lead to another path
+    return not {".", ".."} & set(part.split("/"))
 
 
 def _plain(error: Exception) -> str:
