@@ -9,7 +9,7 @@ declare
 begin
     select 'media_files ' || m.id into used_by from public.media_files as m
     where m.public_id::text = asset_user.public_id and m.status::text is distinct from 'deleted'
-        and coalesce(m.type::text, 'upload') = asset_user.type
+        and coalesce(nullif(m.type::text, ''), 'upload') = asset_user.type
         and coalesce(media_worker.resource_type_of(m.resource_type::text, m.secure_url::text)
                      = asset_user.resource_type, true)
     limit 1;
@@ -34,7 +34,7 @@ language sql stable security definer set search_path = ''
 as $$
     select m.id from public.media_files as m
     where m.public_id::text = $3 and m.status::text = 'deleted'
-        and coalesce(m.type::text, 'upload') = $2
+        and coalesce(nullif(m.type::text, ''), 'upload') = $2
         and coalesce(media_worker.resource_type_of(m.resource_type::text, m.secure_url::text) = $1, true)
 $$;
 comment on function media_worker.deleted_files_of(text, text, text) is
@@ -220,7 +220,8 @@ as $$
         join public.cloudinary_cleanup_queue as d on d.id = g.id and d.claim = token
         join public.cloudinary_cleanup_queue as w on w.public_id = d.public_id
             and w.status <> 'completed'
-        where w.type = d.type and w.resource_type = g.resource_type
+        -- of what was deleted later the asset may have been uploaded anew
+        where w.created_at < d.started_at and w.type = d.type and w.resource_type = g.resource_type
             and w.status = 'pending' and w.claim is null
         order by w.id for no key update of w skip locked)
 $$;

@@ -115,7 +115,7 @@ begin
     where m.id <> all (renewed) and (w.media_file_id is not null
         or media_worker.deletion_is_under_way(
             media_worker.resource_type_of(m.resource_type::text, m.secure_url::text),
-            coalesce(m.type::text, 'upload'), m.public_id::text))
+            coalesce(nullif(m.type::text, ''), 'upload'), m.public_id::text))
     limit 1;
     if lost.id is not null then
         raise exception 'media_files row % cannot be had back: its asset % %', lost.id,

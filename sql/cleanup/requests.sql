@@ -8,14 +8,15 @@ language sql security definer set search_path = ''
 as $$
     -- those of one kind stand together in the queue: a call to Cloudinary is about one kind
     with here as materialized (
-        select media_worker.this_database() as name, media_worker.after_grace() as after_grace
+        select media_worker.this_database() as name, media_worker.after_grace() as after_grace,
+            clock_timestamp() as now
     )
     insert into public.cloudinary_cleanup_queue
         (public_id, resource_type, type, version, source_table, source_id, reason, database,
-         next_attempt_at, due_by)
+         created_at, next_attempt_at, due_by)
     select a.public_id, a.resource_type, a.type, a.version, request_asset_deletions.source_table,
-        a.source_id, request_asset_deletions.reason, here.name, here.after_grace,
-        coalesce(here.after_grace, clock_timestamp())
+        a.source_id, request_asset_deletions.reason, here.name, here.now, here.after_grace,
+        coalesce(here.after_grace, here.now)
             + dense_rank() over (order by a.resource_type, a.type) * interval '1 millisecond'
     from (select g.public_id, media_worker.resource_type_of(g.resource_type, null) as resource_type,
               coalesce(nullif(g.type, ''), 'upload') as type, g.version, g.source_id
@@ -46,7 +47,7 @@ as $$
     select found.digits::bigint
     from substring(secure_url from '/(?:image|video|raw)/[a-z_]+/(?:.*?/)?v([0-9]{1,18})/') as found(digits)
     -- v1 stands in URLs of which the version is not known; a folder may look like a version
-    where found.digits <> '1' and not starts_with(public_id, 'v' || found.digits || '/')
+    where found.digits <> '1' and strpos('/' || public_id, '/v' || found.digits || '/') = 0
 $$;
 comment on function media_worker.version_of(text, text) is
     'The version of an asset, as its URL says; null: it does not.';

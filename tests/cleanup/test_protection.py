@@ -29,6 +29,26 @@ def test_an_asset_that_a_new_row_uses_stays(library: Library) -> None:
     assert not library.has("cat")
 
 
+def test_a_row_without_a_delivery_type_protects_the_uploaded_one(library: Library) -> None:
+    file = library.add("cat")
+    library.insert(library.cloudinary.account.assets[0], type="")
+    library.delete(file)
+    library.work()
+    assert library.has("cat")
+
+
+def test_a_type_that_is_a_path_leads_to_no_other_asset(library: Library) -> None:
+    library.add("cat", resource_type="video")
+    library.sql(
+        "insert into media_files (public_id, resource_type, type)"
+        " values ('cat', 'image', '../video/upload')"
+    )
+    library.sql("delete from media_files where resource_type = 'image'")
+    library.work()
+    assert library.has("cat", "video")
+    assert library.deletion("cat")["status"] == "failed"
+
+
 def test_a_row_of_unknown_type_protects_all_types(library: Library) -> None:
     library.delete(library.add("cat", resource_type="video"))
     library.sql("insert into media_files (public_id) values ('cat')")
@@ -206,4 +226,22 @@ def test_an_older_row_that_goes_last_takes_the_newer_version_along(library: Libr
     assert library.has("cat")
     library.delete(old)
     library.work("--queues", "cleanup")
+    assert not library.has("cat")
+
+
+def test_a_folder_that_looks_like_a_version_is_none(library: Library) -> None:
+    url = "https://res.cloudinary.com/demo/image/upload/albums/v2/cat.png"
+    library.delete(library.add("albums/v2/cat", secure_url=url))
+    library.work()
+    assert not library.has("albums/v2/cat")
+
+
+def test_what_was_uploaded_anew_and_deleted_during_a_deletion_goes_too(library: Library) -> None:
+    hold = library.cloudinary.faults.hold("delete", after_effect=True)
+    library.delete(library.add("cat"))
+    library.start()
+    wait_until(hold.reached.is_set, message="the deletion", timeout=20)
+    library.delete(library.add("cat"))
+    hold.release()
+    library.wait_for_rest()
     assert not library.has("cat")
