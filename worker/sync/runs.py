@@ -16,6 +16,8 @@ from worker.sync.store import SyncStore
 LISTINGS = tuple(Kind(*names) for names in product(RESOURCE_TYPES, TYPES))
 # After so many seconds a run goes on as another try, so that it never outlives its time.
 SLICE_SECONDS = 1500.0
+# So often a listing begins anew: a cursor that is always refused must not use up all calls.
+MOST_RESTARTS = 3
 LOOKED_FOR_AT_ONCE = 100
 WAIT_FOR_OTHER = 10.0  # seconds
 
@@ -48,24 +50,24 @@ class SyncAccount:
 
     async def _pages(self, work: Claimed, run: Run, *, until: float) -> bool:
         cursor: Mapping[str, Any] = run.cursor or _start(0)
-        while (place := int(cursor["listing"])) < len(LISTINGS):
+        while int(cursor["listing"]) < len(LISTINGS):
             if monotonic() > until:
                 return False
-            cursor = await self._page(work, run, place, cursor.get("next"))
+            cursor = await self._page(work, run, cursor)
         return True
 
-    async def _page(
-        self, work: Claimed, run: Run, place: int, cursor: str | None
-    ) -> Mapping[str, Any]:
+    async def _page(self, work: Claimed, run: Run, cursor: Mapping[str, Any]) -> Mapping[str, Any]:
+        place, again = int(cursor["listing"]), int(cursor.get("again", 0))
+        here = cursor.get("next")
         looked_at = await self._store.now()
         try:
-            page = await self._account.page(*LISTINGS[place], size=run.batch_size, cursor=cursor)
+            page = await self._account.page(*LISTINGS[place], size=run.batch_size, cursor=here)
         except self._refused:
-            if cursor is None:
+            if here is None or again == MOST_RESTARTS:
                 raise
             # the cursor has expired: what was seen already is merely seen again
-            return _start(place)
-        following = {"listing": place, "next": page.cursor} if page.cursor else _start(place + 1)
+            return {**_start(place), "again": again + 1}
+        following = {**cursor, "next": page.cursor} if page.cursor else _start(place + 1)
         await self._store.page(work, page.assets, looked_at, cursor=following)
         return following
 
