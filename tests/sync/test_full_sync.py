@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.wait import wait_until
 from tests.sync.site import Site
+from worker.demo.cloudinary.calls import Call
 
 
 def test_an_empty_table_is_filled_with_tags_and_context(site: Site) -> None:
@@ -119,6 +120,25 @@ def test_an_expired_cursor_costs_a_listing_from_its_beginning(site: Site) -> Non
     site.wait_for("select status = 'completed' from media_sync_runs")
     assert site.run(run)["inserted"] == 6
     site.assert_mirrored()
+
+
+def test_a_cursor_that_is_always_refused_fails_the_run(site: Site) -> None:
+    for number in range(6):
+        site.cloudinary.account.add(f"a{number}")
+    site.cloudinary.faults.answer("list", 400, times=999, where=_has_cursor)
+    run = site.one("select request_media_sync(batch_size => 2)")
+    site.start(RETRY_DELAYS="0.01")
+    site.wait_for("select status = 'failed' from media_sync_runs")
+    assert "status 400" in site.run(run)["error_message"]
+    assert site.cloudinary.calls.admin < 20
+
+
+def test_letters_that_no_database_stores_stop_nothing(site: Site) -> None:
+    site.cloudinary.account.add("a", tags=["t\0"], context={"k": "v\0w"})
+    site.cloudinary.account.add("b")
+    site.sync()
+    assert set(site.rows()) == {"a", "b"}
+    assert (site.row("a")["tags"], site.row("a")["context"]) == (["t"], {"k": "vw"})
 
 
 def test_a_rate_limited_account_makes_a_run_wait_and_not_fail(site: Site) -> None:
@@ -239,3 +259,7 @@ def test_an_asset_that_has_taken_another_ones_name_is_a_new_one(site: Site) -> N
     site.sync()
     site.assert_mirrored()
     assert site.row("photo-old")["id"] == kept
+
+
+def _has_cursor(call: Call) -> bool:
+    return bool(call.params.text("next_cursor"))

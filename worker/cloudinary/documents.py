@@ -20,7 +20,7 @@ def document(asset: Mapping[str, Any]) -> Document:
     Tags and context that were not asked for read as none.
     """
     context = asset.get("context") or {}
-    return {
+    found = {
         **{name: asset[name] for name in SAME if name in asset},
         "type": asset.get("type") or "upload",
         "folder": _folder(asset),
@@ -29,6 +29,19 @@ def document(asset: Mapping[str, Any]) -> Document:
         "context": dict(context.get("custom", context)),
         "clock": _clock(asset.get("last_updated")),
     }
+    cleaned: Document = storable(found)
+    return cleaned
+
+
+def storable(said: Any) -> Any:
+    """The same, without letters that PostgreSQL cannot store: whoever uploads may send some."""
+    if isinstance(said, str):
+        return said.replace("\0", "").encode(errors="replace").decode()
+    if isinstance(said, Mapping):
+        return {storable(name): storable(value) for name, value in said.items()}
+    if isinstance(said, list):
+        return [storable(value) for value in said]
+    return said
 
 
 def _folder(asset: Mapping[str, Any]) -> str:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from worker.sync.model import RESOURCE_TYPES, Document, Event
+from worker.cloudinary.documents import storable
+from worker.sync.model import RESOURCE_TYPES, TYPE, Document, Event
 
 TYPES = frozenset({
     "upload", "delete", "rename", "move", "resource_tags_changed", "resource_context_changed",
     "resource_metadata_changed", "resource_display_name_changed",
 })  # fmt: skip
-NAME = re.compile(r"[a-z_]{1,30}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Notice:
 def read(event: Event) -> Notice | None:
     """The notification; None where it is none, or about nothing that matters here."""
     try:
-        body = json.loads(event.body)
+        body = storable(json.loads(event.body))
     except ValueError:
         return None
     kind = _text(_object(body).get("notification_type"))
@@ -107,7 +106,7 @@ def _subject(said: Mapping[str, Any]) -> Iterator[Subject]:
     name, kind, type_ = (_text(said.get(key)) for key in ("public_id", "resource_type", "type"))
     if name is not None:
         kind = kind if kind in RESOURCE_TYPES else None
-        type_ = type_ if type_ and NAME.fullmatch(type_) else None
+        type_ = type_ if type_ and TYPE.fullmatch(type_) else None
         yield Subject(name, kind, type_, _text(said.get("asset_id")), said)
 
 
