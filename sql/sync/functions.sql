@@ -114,9 +114,9 @@ language sql immutable
 as $$
     select jsonb_build_object(
         'public_id', doc ->> 'public_id',
-        'tags', (select coalesce(jsonb_agg(distinct t.tag), '[]')
+        'tags', (select coalesce(jsonb_agg(distinct t.tag) filter (where t.tag <> ''), '[]')
                  from jsonb_array_elements_text(media_worker.json_of(doc -> 'tags', 'array')) as t(tag)),
-        'context', (select coalesce(jsonb_object_agg(c.key, c.value), '{}')
+        'context', (select coalesce(jsonb_object_agg(c.key, c.value) filter (where c.value is not null), '{}')
                     from jsonb_each_text(media_worker.json_of(doc -> 'context', 'object')) as c),
         'display_name', nullif(doc ->> 'display_name', ''),
         'resource_type', doc ->> 'resource_type', 'type', doc ->> 'type')

@@ -116,6 +116,33 @@ def test_a_row_of_an_asset_that_is_there_is_completed(site: Site) -> None:
     assert "source_url" in missing["sync_error"]
 
 
+def test_empty_tags_and_values_are_none_at_cloudinary(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    site.sql(
+        "update media_assets set tags = array['x', null, ''],"
+        """ context = '{"k": null, "n": 5}' where public_id = 'a'"""
+    )
+    site.work()
+    asset = site.cloudinary.account.get("a")
+    assert asset is not None
+    assert (asset.tags, dict(asset.context)) == (("x",), {"n": "5"})
+    assert site.row("a")["sync_status"] == "synced"
+
+
+def test_a_kind_that_there_is_not_leads_to_no_other_account(site: Site, provider: Provider) -> None:
+    url = provider.serve("/cat.png", Behaviour(body=PNG))
+    site.sql(
+        "insert into media_assets (public_id, source_url, resource_type, type)"
+        " values ('a', %s, '../other', 'upload'), ('b', %s, 'image', '../x')",
+        url, url,
+    )  # fmt: skip
+    site.work()
+    for name in ("a", "b"):
+        assert "set resource_type" in site.row(name)["sync_error"]
+    assert len(site.cloudinary.calls) == 0
+
+
 def test_a_kind_that_is_not_the_asset_s_is_put_right(site: Site) -> None:
     site.cloudinary.account.add("a", tags=["t"])
     site.sync()

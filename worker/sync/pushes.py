@@ -9,11 +9,12 @@ from uuid import UUID
 
 from worker.errors import ClaimLost, Permanent, Pointless, WorkError
 from worker.queue.model import Claimed, Done, Outcome, unexpected
-from worker.sync.model import Changing, Document, Kind, Push, Uploading
+from worker.sync.model import RESOURCE_TYPES, TYPE, Changing, Document, Kind, Push, Uploading
 from worker.sync.store import SyncStore
 
 Outcomes = dict[UUID, Outcome | WorkError]
 UPLOADS_AT_ONCE = 4
+PUSHED = (*RESOURCE_TYPES, "auto")
 
 
 class PushChanges:
@@ -30,13 +31,12 @@ class PushChanges:
         claims = {work.id: work for work in works}
         outcomes: Outcomes = {work.id: ClaimLost("taken over") for work in works}
         pushes = await self._store.pushes(works)
-        for push in pushes:
-            if push.gone:
-                outcomes[push.id] = Pointless("the row was deleted")
-        uploads = [push for push in pushes if push.uploads and not push.gone]
+        outcomes |= {push.id: error for push in pushes if (error := _hopeless(push))}
+        pushes = [push for push in pushes if not _hopeless(push)]
+        uploads = [push for push in pushes if push.uploads]
         ended = await asyncio.gather(*(self._upload(claims[push.id], push) for push in uploads))
         outcomes |= {push.id: outcome for push, outcome in zip(uploads, ended, strict=True)}
-        changes = [push for push in pushes if not push.uploads and not push.gone]
+        changes = [push for push in pushes if not push.uploads]
         return outcomes | await self._change_all(claims, changes)
 
     async def _upload(self, work: Claimed, push: Push) -> Outcome | WorkError:
@@ -106,6 +106,20 @@ class PushChanges:
         said = await self._store.changed(work, pushed, operation=operation, started=started)
         if said != "recorded":
             raise ClaimLost("taken over")
+
+
+def _hopeless(push: Push) -> WorkError | None:
+    if push.gone:
+        return Pointless("the row was deleted")
+    # both become part of a URL
+    if push.kind.resource_type not in (*RESOURCE_TYPES, "auto") or not TYPE.fullmatch(
+        push.kind.type
+    ):
+        return Permanent(
+            "no asset can be of this kind: set resource_type to image, video (audio too) or raw,"
+            " and type to upload, private or authenticated"
+        )
+    return None
 
 
 def _recorded(said: str, found: Document) -> Outcome | WorkError:
