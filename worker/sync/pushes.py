@@ -112,9 +112,7 @@ def _hopeless(push: Push) -> WorkError | None:
     if push.gone:
         return Pointless("the row was deleted")
     # both become part of a URL
-    if push.kind.resource_type not in (*RESOURCE_TYPES, "auto") or not TYPE.fullmatch(
-        push.kind.type
-    ):
+    if push.kind.resource_type not in PUSHED or not TYPE.fullmatch(push.kind.type):
         return Permanent(
             "no asset can be of this kind: set resource_type to image, video (audio too) or raw,"
             " and type to upload, private or authenticated"
