@@ -14,8 +14,9 @@ from worker.archive.vault import TrackVault
 from worker.cdn.setup import Surroundings, sync_track, target_accounts
 from worker.cdn.store import CdnStore
 from worker.cdn.tasks import cdn_duties, cdn_kind
+from worker.check.buckets.places import places
 from worker.check.model import Options
-from worker.check.places import places
+from worker.check.setup import CloudinaryPlace, Grounds
 from worker.check.tasks import check_duty
 from worker.cleanup.actions import DeleteObjects
 from worker.cleanup.assets import DeleteAssets
@@ -44,11 +45,12 @@ def product(tools: Tools) -> Sequence[Ability]:
     """All capabilities that the settings allow."""
     primary = storage_account(tools)
     targets = target_accounts(tools.settings, throttle=tools.throttles.of)
+    account = cloudinary_account(tools)
     return [
         *storage_abilities(tools, primary),
         *cdn_abilities(tools, primary, targets),
-        *cloudinary_abilities(tools),
-        *check_abilities(tools, primary, targets),
+        *cloudinary_abilities(tools, account),
+        *check_abilities(tools, _grounds(tools.settings, primary, targets, account)),
     ]
 
 
@@ -88,10 +90,9 @@ def storage_abilities(tools: Tools, account: Account | None) -> Sequence[Ability
     ]
 
 
-def cloudinary_abilities(tools: Tools) -> Sequence[Ability]:
+def cloudinary_abilities(tools: Tools, account: CloudinaryAccount | None) -> Sequence[Ability]:
     """The deletion of assets, and their mirror: off without an account."""
     settings = tools.settings
-    account = cloudinary_account(tools)
     if account is None or settings.cloudinary is None:
         return []
     batch = settings.cleanup_batch_size
@@ -158,24 +159,36 @@ def cdn_abilities(
     ]
 
 
-def check_abilities(
-    tools: Tools, primary: Account | None, targets: Mapping[str, Account]
-) -> Sequence[Ability]:
-    """The daily comparison of rows with buckets: off where there is none."""
+def check_abilities(tools: Tools, grounds: Grounds) -> Sequence[Ability]:
+    """The daily comparison of rows with what is stored: off where nothing is."""
     settings = tools.settings
-    found = places(settings, primary=primary, targets=targets)
-    if not found:
+    if not grounds:
         return []
     options = Options(repair=settings.check_repair, max_deletions=settings.check_max_deletions)
     daily = check_duty(
         tools.database,
         tools.worker_id,
-        found,
+        grounds,
         tools.executor,
         daily_at=settings.check_daily_at,
         options=options,
     )
     return [Ability(duties=(daily,))]
+
+
+def _grounds(
+    settings: Settings,
+    primary: Account | None,
+    targets: Mapping[str, Account],
+    account: CloudinaryAccount | None,
+) -> Grounds:
+    access = settings.cloudinary
+    if account is None or access is None:
+        return Grounds(places(settings, primary=primary, targets=targets))
+    return Grounds(
+        places(settings, primary=primary, targets=targets),
+        CloudinaryPlace(access.cloud_name, Library(account)),
+    )
 
 
 def _recheck(tools: Tools, account: Account) -> Duty:

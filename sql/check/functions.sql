@@ -1,11 +1,14 @@
 -- check: what the database says is in a bucket, in the order in which buckets list.
--- What rows of one table want of their objects stands in a file of its own: tracks.sql, ….
+-- What rows of one table want of their objects stands in a file of its own: tracks.sql, …; what is
+-- at Cloudinary in assets.sql.
 
 create or replace function media_worker.check_begin(older_than interval) returns timestamptz
 language sql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
     delete from media_worker.check_claims as c
     where c.noted_at < clock_timestamp() - interval '2 days';  -- of checks that were killed
+    delete from media_worker.check_seen_assets as s
+    where s.noted_at < clock_timestamp() - interval '2 days';
     select clock_timestamp() - older_than
 $$;
 comment on function media_worker.check_begin(interval) is
@@ -13,7 +16,10 @@ comment on function media_worker.check_begin(interval) is
 
 create or replace function media_worker.check_end(run uuid) returns void
 language sql security definer set search_path = '' set lock_timeout = '300ms'
-as $$ delete from media_worker.check_claims as c where c.run = check_end.run $$;
+as $$
+    delete from media_worker.check_claims as c where c.run = check_end.run;
+    delete from media_worker.check_seen_assets as s where s.run = check_end.run;
+$$;
 comment on function media_worker.check_end(uuid) is 'A check has ended: what it noted is forgotten.';
 
 create or replace function media_worker.check_page(

@@ -121,8 +121,8 @@ def test_listing_that_breaks_off_repairs_nothing(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.remove(site.key(site.track()))
-    monkeypatch.setattr("worker.check.listing.PAGE", 1)
-    monkeypatch.setattr("worker.check.inspection.PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr("worker.check.buckets.listing.PAGE", 1)
+    monkeypatch.setattr("worker.check.buckets.inspection.BATCH", 1)
     site.put("~last")
     listing = ObjectStore.list
 
@@ -239,10 +239,10 @@ def test_keys_are_compared_in_the_order_of_their_bytes(site: Site) -> None:
 
 
 def test_pages_of_both_sides_meet(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.check.listing.PAGE", 2)
-    monkeypatch.setattr("worker.check.store.PAGE", 3)
-    monkeypatch.setattr("worker.check.store.ROWS_AT_ONCE", 2)
-    monkeypatch.setattr("worker.check.inspection.PAIRS_AT_ONCE", 4)
+    monkeypatch.setattr("worker.check.buckets.listing.PAGE", 2)
+    monkeypatch.setattr("worker.check.buckets.store.PAGE", 3)
+    monkeypatch.setattr("worker.check.buckets.store.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("worker.check.buckets.inspection.BATCH", 4)
     tracks = sorted(site.tracks(11), key=site.key)
     site.remove(site.key(tracks[4]))
     site.put("!first")

@@ -11,8 +11,9 @@ import pytest
 
 from tests.check.conftest import Site
 from worker.app import compose
+from worker.check.buckets.places import configured_places
 from worker.check.model import Options
-from worker.check.places import configured_places
+from worker.check.setup import Grounds
 from worker.check.tasks import check_duty
 from worker.db.pool import Database
 from worker.settings import load_settings
@@ -25,10 +26,10 @@ def work(site: Site, worker: UUID, *, options: Options | None = None) -> None:
 
     async def run() -> None:
         database = Database(site.archive.url, size=2)
-        places = configured_places(load_settings())
+        grounds = Grounds(configured_places(load_settings()))
         chosen = options or Options(older_than=NO_AGE)
         with ThreadPoolExecutor(2) as executor:
-            duty = check_duty(database, worker, places, executor, daily_at=time(4), options=chosen)
+            duty = check_duty(database, worker, grounds, executor, daily_at=time(4), options=chosen)
             assert await duty.run_once() == 0
         await database.close()
 

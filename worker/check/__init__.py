@@ -1,1 +1,1 @@
-"""Rows against buckets: what is really there, what is missing, and what nobody wants."""
+"""Rows against what is stored: what is really there, what is missing, and what nobody wants."""

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from worker.check import inspection
-from worker.check.claims import Claims, note_claims
-from worker.check.inspection import Inspection, Progress
+from worker.check.inspection import Inspection
 from worker.check.model import KINDS, Finding, Options, PlaceReport
-from worker.check.places import Place
 from worker.check.repairs import carry_out
 from worker.errors import WorkError
 
+# Places of one kind: what is to be looked through there, given the cut-off.
+Side = Callable[[datetime], Awaitable[Sequence[Inspection[Any]]]]
 
-class Rows(inspection.Rows, Claims, Protocol):
-    """What the database says, for one check."""
+
+class Rows(Protocol):
+    """Where a check begins and ends, and what it has shown is kept."""
 
     async def begin(self, older_than: timedelta) -> datetime: ...
     async def end(self) -> None: ...
@@ -68,48 +67,27 @@ class Report:
 class Check:
     """Compares places, and mends what differs if the options say so."""
 
-    def __init__(
-        self,
-        rows: Rows,
-        places: Sequence[Place],
-        executor: Executor,
-        *,
-        options: Options,
-        progress: Progress = lambda _place, _objects: None,
-    ) -> None:
-        """Blocking calls go to `executor`; `progress` is told a place and its objects so far."""
+    def __init__(self, rows: Rows, sides: Sequence[Side], *, options: Options) -> None:
         self._rows = rows
-        self._places = places
-        self._executor = executor
+        self._sides = sides
         self._options = options
-        self._progress = progress
 
     async def __call__(self) -> Report:
         """Look through all places, one after the other; one that fails stops no other."""
         cut_off = await self._rows.begin(self._options.older_than)
-        await note_claims(self._rows, self._places)
-        inspections = [await self._inspect(place, cut_off) for place in self._places]
+        inspections = [each for side in self._sides for each in await side(cut_off)]
+        for each in inspections:
+            await _look_through(each)
         # only now: one row's files may be in several places, and its work is begun but once
         for each in inspections:
-            await carry_out(each.mends, self._rows, self._executor)
+            await carry_out(each.mends)
         stopped = await self._delete(inspections)
         reports = [each.report for each in inspections]
         await self._rows.record(reports)
         await self._rows.end()
         return Report(reports, stopped)
 
-    async def _inspect(self, place: Place, cut_off: datetime) -> Inspection:
-        found = Inspection(
-            place, self._rows, self._options, cut_off, self._executor, self._progress
-        )
-        try:
-            await found.run()
-        except WorkError as error:
-            found.report.error = str(error)
-            found.drop_repairs()
-        return found
-
-    async def _delete(self, inspections: Sequence[Inspection]) -> str | None:
+    async def _delete(self, inspections: Sequence[Inspection[Any]]) -> str | None:
         """All or none: nothing is deleted before it is known how much that would be."""
         if not self._options.repair:
             return None
@@ -124,5 +102,13 @@ class Check:
                 f" and if they are to go, allow as many: --max-deletions {count}"
             )
         for each in sound:
-            await carry_out(each.deletions, self._rows, self._executor)
+            await carry_out(each.deletions)
         return None
+
+
+async def _look_through(inspection: Inspection[Any]) -> None:
+    try:
+        await inspection.run()
+    except WorkError as error:
+        inspection.report.error = str(error)
+        inspection.drop_repairs()

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import Progress as Bars
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from worker.check.actions import Check, Report
+from worker.check.actions import Report
+from worker.check.buckets.places import configured_places
+from worker.check.buckets.verification import AT_ONCE
 from worker.check.inspection import Progress
 from worker.check.model import FAULTS, KINDS, Finding, Options, PlaceReport
-from worker.check.places import Place, configured_places
-from worker.check.store import CheckStore
-from worker.check.verification import AT_ONCE
+from worker.check.setup import CloudinaryPlace, Grounds, check
+from worker.cloudinary import Account as CloudinaryAccount
+from worker.cloudinary import AdminApi, Budget
+from worker.cloudinary.library import Library
 from worker.db.pool import Database
 from worker.errors import Misconfigured
 from worker.settings import Settings
 
 CALL_TIMEOUT = 60.0  # seconds: a page of a large table may take a while
+PATIENCE = 20.0  # seconds that somebody who sits there waits for the account's rate limit
 
 
 def check_now(settings: Settings, options: Options, *, quiet: bool) -> Report:
@@ -31,15 +34,13 @@ def check_now(settings: Settings, options: Options, *, quiet: bool) -> Report:
 
     Raises `Misconfigured` where there is none, `DatabaseUnavailable`, and psycopg's errors.
     """
-    places = configured_places(settings)
     if settings.database_url is None:
         raise Misconfigured("DATABASE_URL is not set: set it to a PostgreSQL URL")
-    if not places:
-        missing = ", ".join(settings.archive_missing)
-        raise Misconfigured(f"no storage is configured that could be checked: set {missing}")
-    conninfo = settings.database_url.get_secret_value()
+    if not configured_places(settings) and settings.cloudinary is None:
+        missing = ", ".join([*settings.archive_missing, *settings.cloudinary_missing])
+        raise Misconfigured(f"nothing is configured that could be checked: set some of {missing}")
     with _progress(quiet=quiet) as progress, ThreadPoolExecutor(AT_ONCE + 1) as executor:
-        return asyncio.run(_check(conninfo, places, executor, options, progress))
+        return asyncio.run(_check(settings, executor, options, progress))
 
 
 def print_report(report: Report, *, repair: bool) -> None:
@@ -67,18 +68,35 @@ def shown(key: str) -> str:
 
 
 async def _check(
-    conninfo: str,
-    places: Sequence[Place],
-    executor: ThreadPoolExecutor,
-    options: Options,
-    progress: Progress,
+    settings: Settings, executor: ThreadPoolExecutor, options: Options, progress: Progress
 ) -> Report:
+    conninfo = "" if settings.database_url is None else settings.database_url.get_secret_value()
     database = Database(conninfo, size=2, call_timeout=CALL_TIMEOUT)
     try:
-        rows = CheckStore(database, uuid4())
-        return await Check(rows, places, executor, options=options, progress=progress)()
+        with _account(settings, database, executor) as account:
+            grounds = Grounds(configured_places(settings), account)
+            now = check(
+                database, grounds, executor, options=options, patience=PATIENCE, progress=progress
+            )
+            return await now()
     finally:
         await database.close()
+
+
+@contextmanager
+def _account(
+    settings: Settings, database: Database, executor: ThreadPoolExecutor
+) -> Iterator[CloudinaryPlace | None]:
+    access = settings.cloudinary
+    if access is None:
+        yield None
+        return
+    api = AdminApi(access, connections=1)
+    try:
+        account = CloudinaryAccount(api, Budget(database, access.cloud_name), executor)
+        yield CloudinaryPlace(access.cloud_name, Library(account))
+    finally:
+        api.close()
 
 
 @contextmanager

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any, Generic, Literal, TypeVar
 
-from worker.storage import ObjectInfo
+R = TypeVar("R")
 
 Kind = Literal["missing", "truncated", "other", "orphan", "foreign", "unrecorded"]
-Standing = Literal["wanted", "unwanted", "under way"]
 
 # What ought not to be so. The other kinds are worth knowing, and left as they are.
 FAULTS: tuple[Kind, ...] = ("missing", "truncated", "other", "orphan")
@@ -32,52 +31,13 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What the ledger knows of an object (it has an `object_id` then), or a row says of it.
-
-    `standing`: whether a row wants the object, or something is under way with it.
-    """
-
-    object_id: int | None
-    object_key: str
-    owner_table: str
-    owner_id: str
-    role: str
-    state: str
-    bytes: int | None
-    sha256: str | None
-    etag: str | None
-    updated_at: datetime | None
-    standing: Standing
-
-    @property
-    def owner(self) -> str:
-        """The row and its file, for people."""
-        return f"{self.role} of {self.owner_table} {self.owner_id}"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """All that is known of one key, and what the bucket lists there."""
-
-    key: str
-    rows: tuple[Expected, ...]
-    found: ObjectInfo | None
-
-    @property
-    def counts_on_it(self) -> bool:
-        """Something at rest says that an object has to be there."""
-        return any(row.standing == "wanted" and row.state != "intent" for row in self.rows)
-
-
-@dataclass(frozen=True)
-class Suspicion:
-    """What is wrong with a pair; `rows` are those that it is about."""
+class Suspicion(Generic[R]):
+    """Something that is wrong; `rows` are those that it is about."""
 
     kind: Kind
     key: str
     what: str
-    rows: tuple[Expected, ...] = ()
+    rows: tuple[R, ...] = ()
 
 
 @dataclass

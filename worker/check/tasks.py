@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import time
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from worker.check.actions import Check
 from worker.check.model import Options, PlaceReport
-from worker.check.places import Place
-from worker.check.store import CheckStore, Turns
+from worker.check.setup import Grounds, check
+from worker.check.store import Turns
 from worker.logging import get_logger
 from worker.queue.duties import Duty
 from worker.queue.store import Caller
 
 log = get_logger(__name__)
+
+# Seconds that the daily check waits for the account's rate limit: its periods are hours.
+PATIENCE = 3700.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class DailyCheck:
 
     database: Caller
     worker_id: UUID
-    places: Sequence[Place]
+    grounds: Grounds
     executor: Executor
     daily_at: time
     options: Options
@@ -35,8 +36,10 @@ class DailyCheck:
         turns = Turns(self.database, self.worker_id)
         if not await turns.take(self.daily_at):
             return 0
-        rows = CheckStore(self.database, uuid4())
-        report = await Check(rows, self.places, self.executor, options=self.options)()
+        now = check(
+            self.database, self.grounds, self.executor, options=self.options, patience=PATIENCE
+        )
+        report = await now()
         await turns.ended()
         for place in report.places:
             _log(place)
@@ -48,7 +51,7 @@ class DailyCheck:
 def check_duty(
     database: Caller,
     worker_id: UUID,
-    places: Sequence[Place],
+    grounds: Grounds,
     executor: Executor,
     *,
     daily_at: time,
@@ -56,7 +59,7 @@ def check_duty(
 ) -> Duty:
     """The daily check; a dry run unless the options say otherwise."""
     return Duty(
-        "daily check", 60.0, DailyCheck(database, worker_id, places, executor, daily_at, options)
+        "daily check", 60.0, DailyCheck(database, worker_id, grounds, executor, daily_at, options)
     )
 
 

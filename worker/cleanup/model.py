@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-RESOURCE_TYPES = ("image", "video", "raw")  # audio is video
+from worker.cloudinary.documents import RESOURCE_TYPES
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,12 @@ def check(
         typer.Option("--force", help="Also where hardly anything is as it should be."),
     ] = False,
 ) -> None:
-    """Compare rows with what is really in the buckets, both ways; 1 if they do not agree.
+    """Compare rows with what is really in the buckets and at Cloudinary; 1 if they do not agree.
 
     Without --repair nothing is changed. With it, rows say no more that a file is there which is
     not, what is missing or differs is stored again, and objects of Media Worker's that no row
-    wants are deleted. Objects of others are listed and left.
+    wants are deleted. Objects of others are listed and left. At Cloudinary only what Media Worker
+    has deleted once is deleted again.
     """
     from worker.check.command import check_now, print_report
     from worker.check.model import Options

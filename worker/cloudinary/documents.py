@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 Document = dict[str, Any]
+
+RESOURCE_TYPES = ("image", "video", "raw")  # audio is video
+TYPES = ("upload", "private", "authenticated")
+TYPE = re.compile(r"[a-z_]{1,30}")  # any type, the rarer ones too
 SAME = (
     "asset_id", "public_id", "resource_type", "type", "format", "version", "bytes", "width",
     "height", "duration", "url", "secure_url", "etag", "created_at",

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from worker.cloudinary.documents import RESOURCE_TYPES
 from worker.errors import ClaimLost, WorkError
 from worker.queue.model import Again, Claimed, Done, Outcome
-from worker.sync.model import RESOURCE_TYPES, Document, Event, Kind, Reading
+from worker.sync.model import Document, Event, Kind, Reading
 from worker.sync.notices import Notice, Subject, read
 from worker.sync.store import SyncStore
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +10,6 @@ from uuid import UUID
 
 Document = dict[str, Any]
 Policy = Literal["newest", "cloudinary", "database"]
-RESOURCE_TYPES = ("image", "video", "raw")
-TYPES = ("upload", "private", "authenticated")
-TYPE = re.compile(r"[a-z_]{1,30}")  # any type, the rarer ones too
 MOST_TRIES = 8
 
 

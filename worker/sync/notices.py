@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from worker.cloudinary.documents import storable
-from worker.sync.model import RESOURCE_TYPES, TYPE, Document, Event
+from worker.cloudinary.documents import RESOURCE_TYPES, TYPE, storable
+from worker.sync.model import Document, Event
 
 TYPES = frozenset({
     "upload", "delete", "rename", "move", "resource_tags_changed", "resource_context_changed",

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from worker.cloudinary.documents import RESOURCE_TYPES, TYPE
 from worker.errors import ClaimLost, Permanent, Pointless, WorkError
 from worker.queue.model import Claimed, Done, Outcome, unexpected
-from worker.sync.model import RESOURCE_TYPES, TYPE, Changing, Document, Kind, Push, Uploading
+from worker.sync.model import Changing, Document, Kind, Push, Uploading
 from worker.sync.store import SyncStore
 
 Outcomes = dict[UUID, Outcome | WorkError]

@@ -8,9 +8,10 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
+from worker.cloudinary.documents import RESOURCE_TYPES, TYPES
 from worker.errors import Busy, ClaimLost, Permanent
 from worker.queue.model import Again, Claimed, Failed, Outcome, Recorded
-from worker.sync.model import RESOURCE_TYPES, TYPES, Document, Kind, Reading, Run
+from worker.sync.model import Document, Kind, Reading, Run
 from worker.sync.store import SyncStore
 
 LISTINGS = tuple(Kind(*names) for names in product(RESOURCE_TYPES, TYPES))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from worker.check.places import PRIMARY, Form, Place
+from worker.check.buckets.places import PRIMARY, Form, Place
 from worker.queue.store import Row
 from worker.storage import BadArgument
 

@@ -9,8 +9,8 @@ from itertools import islice
 
 from botocore.parsers import ResponseParserError
 
-from worker.check.model import Expected, Pair
-from worker.check.places import Place
+from worker.check.buckets.model import Expected, Pair
+from worker.check.buckets.places import Place
 from worker.errors import Outage
 from worker.storage import ObjectInfo
 

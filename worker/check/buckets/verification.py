@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from worker.check.model import Expected, Pair
-from worker.check.places import Place
+from worker.check.buckets.model import Expected, Pair
+from worker.check.buckets.places import Place
 from worker.errors import WorkError
 from worker.storage import NoSuchObject
 

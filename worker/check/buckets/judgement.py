@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from worker.check.model import Expected, Kind, Pair, Suspicion
+from worker.check.buckets.model import Expected, Pair, Suspicion
+from worker.check.model import Kind
 from worker.storage import ObjectInfo
 
 ARCHIVED_AGAIN = {

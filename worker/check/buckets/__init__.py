@@ -1,0 +1,1 @@
+"""Buckets, against what rows and the ledger say of them."""
