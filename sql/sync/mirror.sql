@@ -194,8 +194,7 @@ language sql stable set search_path = ''
 as $$
     with field as (
         select f.name, mine -> f.name as mine, theirs -> f.name as theirs,
-            case when mine -> f.name in ('null', '[]', '{}') and (base is null or f.name = 'display_name')
-                then false else mine -> f.name is distinct from base -> f.name end as mine_changed,
+            case when mine -> f.name in ('null', '[]', '{}') and base is null then false else mine -> f.name is distinct from base -> f.name end as mine_changed,
             theirs -> f.name is distinct from base -> f.name as theirs_changed,
             case policy when 'newest' then
                 coalesce((coalesce(clock ->> f.name, clock ->> 'updated_at'))::timestamptz > changed_at, false)

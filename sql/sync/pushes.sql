@@ -91,16 +91,22 @@ as $$
 declare
     wanted uuid := (select p.asset from media_worker.asset_pushes as p
                     where p.id = push and p.claim = token);
+    is_nameless boolean;
+    -- whoever clears a name gets the one that Cloudinary gives
+    given jsonb := case when pushed -> 'display_name' = 'null' then jsonb_build_object(
+        'display_name', nullif(pushed -> 'found' ->> 'display_name', '')) else '{}' end;
 begin
     if wanted is null then
         return 'claim lost';
     end if;
-    perform from public.media_assets as a where a.id = wanted for no key update;
+    select nullif(a.display_name::text, '') is null into is_nameless
+    from public.media_assets as a where a.id = wanted for no key update;
     update media_worker.mirrored_assets as m
-    set base = m.base || (pushed - 'found'), looked_at = clock_timestamp() where m.id = wanted;
+    set base = m.base || (pushed - 'found') || given, looked_at = clock_timestamp()
+    where m.id = wanted;
     perform media_worker.write_assets(jsonb_build_array(
         media_worker.of_cloudinary(coalesce(pushed -> 'found', '{}'), null)
-        || jsonb_build_object('id', wanted)));
+        || jsonb_build_object('id', wanted) || case when is_nameless then given else '{}' end));
     perform media_worker.push_settled(wanted);
     perform media_worker.log_sync(operation, 'success', 'database',
         coalesce(pushed ->> 'public_id', (select a.public_id::text from public.media_assets as a where a.id = wanted)),

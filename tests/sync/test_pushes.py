@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.wait import wait_until
 from tests.sync.site import Site
 from worker.demo.behaviour import Behaviour, refusal
@@ -174,6 +176,57 @@ def test_changed_values_reach_cloudinary(site: Site) -> None:
     site.wait_for(SYNCED)
     site.assert_mirrored()
     assert account.get("a").tags == ()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_cleared_name_becomes_that_which_cloudinary_gives(
+    site: Site, nothing: str | None
+) -> None:
+    account = site.cloudinary.account
+    account.add("a/cat", display_name="Old")
+    account.add("a/dog", display_name="Kept")
+    site.sync()
+    site.start()
+    site.sql("update media_assets set display_name = %s where public_id = 'a/cat'", nothing)
+    site.wait_for(SYNCED)
+    assert account.get("a/cat").display_name == "cat"  # type: ignore[union-attr]
+    assert site.row("a/cat")["display_name"] == "cat"
+    assert account.get("a/dog").display_name == "Kept"  # type: ignore[union-attr]
+
+
+def test_a_cleared_name_does_not_bounce(site: Site) -> None:
+    account = site.cloudinary.account
+    account.add("a/cat", display_name="Old")
+    site.sync()
+    site.sql("update media_assets set display_name = null")
+    site.work()
+    lines, updates = len(site.log()), site.cloudinary.calls["update"]
+    assert updates == 1
+    site.receive(*site.cloudinary.notifications.all)
+    assert site.sync()["unchanged"] == 1
+    assert (len(site.log()), site.cloudinary.calls["update"]) == (lines, updates)
+
+
+def test_a_name_given_while_another_is_cleared_wins(site: Site) -> None:
+    site.cloudinary.account.add("cat", display_name="Old")
+    site.sync()
+    hold = site.cloudinary.faults.hold("update", after_effect=True)
+    site.sql("update media_assets set display_name = null")
+    site.start()
+    wait_until(hold.reached.is_set, timeout=20, message="the update")
+    site.sql("update media_assets set display_name = 'New'")
+    hold.release()
+    site.wait_for(SYNCED)
+    assert site.row("cat")["display_name"] == "New"
+    assert site.cloudinary.account.get("cat").display_name == "New"  # type: ignore[union-attr]
+
+
+def test_a_row_that_never_had_a_name_takes_its_assets(site: Site) -> None:
+    site.cloudinary.account.add("cat", display_name="Theirs")
+    site.sql("insert into media_assets (public_id) values ('cat')")
+    site.work()
+    assert site.row("cat")["display_name"] == "Theirs"
+    assert site.cloudinary.calls["update"] == 0
 
 
 def test_a_changed_name_renames(site: Site) -> None:

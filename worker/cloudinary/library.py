@@ -49,11 +49,14 @@ class Library:
     async def update(
         self, resource_type: str, type: str, public_id: str, changes: Mapping[str, Any]
     ) -> Document:
-        """Set tags, context or display name to exactly these values."""
+        """Set tags, context or display name to exactly these values.
+
+        No display name becomes the one that an asset has by itself: nothing there has none.
+        """
         body = await self._account.call(
             "POST",
             ["resources", resource_type, type, public_id],
-            _encoded(changes),
+            _encoded(changes, public_id),
             keep=Keep.DELETIONS,
         )
         return document(body)
@@ -70,8 +73,10 @@ class Library:
             params["next_cursor"] = body["next_cursor"]
 
 
-def _encoded(changes: Mapping[str, Any]) -> dict[str, str]:
+def _encoded(changes: Mapping[str, Any], public_id: str) -> dict[str, str]:
     encoded = {name: str(value or "") for name, value in changes.items()}
+    if "display_name" in changes:
+        encoded["display_name"] = changes["display_name"] or public_id.rpartition("/")[2]
     if "tags" in changes:
         encoded["tags"] = ",".join(changes["tags"])
     if "context" in changes:
