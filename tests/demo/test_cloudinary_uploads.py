@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from typing import Any
 
 import cloudinary.exceptions
 import cloudinary.utils
@@ -20,6 +21,7 @@ from worker.demo.provider import Provider
 PNG = media("cover.png").content
 JPG = media("cover.jpg").content
 MP3 = media("melody.mp3").content
+PART = 5 * 2**20  # bytes: the least that all parts but the last may have
 
 
 def test_the_published_signature_comes_out() -> None:
@@ -142,17 +144,43 @@ def test_a_url_is_fetched_from_this_machine_only(
 
 
 def test_a_large_file_may_come_in_parts(local: LocalCloudinary, sdk: Sdk) -> None:
-    content = MP3 * 5
+    content = MP3 * (3 * PART // len(MP3))
     answer = sdk(
         "upload_large",
         io.BytesIO(content),
-        chunk_size=60_000,
+        chunk_size=PART,
         public_id="long",
         resource_type="video",
     )
     assert answer["bytes"] == len(content)
-    assert local.calls["upload"] > 3
+    assert local.calls["upload"] == 3
     assert len(local.account.journal) == 1
+
+
+def send_part(sdk: Sdk, content: bytes, first: int, total: int) -> dict[str, Any]:
+    span = f"bytes {first}-{first + len(content) - 1}/{total}"
+    headers = {"X-Unique-Upload-Id": "one", "Content-Range": span}
+    options = {"public_id": "long", "resource_type": "video"}
+    answer: dict[str, Any] = sdk(
+        "upload_large_part", ("a.mp3", content), http_headers=headers, **options
+    )
+    return answer
+
+
+def test_a_part_may_be_sent_twice(local: LocalCloudinary, sdk: Sdk) -> None:
+    content = (MP3 * (PART // len(MP3) + 2))[: PART + 1000]
+    for _ in range(2):
+        assert send_part(sdk, content[:PART], 0, len(content))["done"] is False
+    assert send_part(sdk, content[PART:], PART, len(content))["bytes"] == len(content)
+    asset = local.account.get("long", resource_type="video")
+    assert asset is not None and asset.content == content
+
+
+def test_a_part_that_is_small_or_leaves_a_gap_is_refused(local: LocalCloudinary, sdk: Sdk) -> None:
+    with pytest.raises(cloudinary.exceptions.BadRequest, match="larger than 5mb"):
+        send_part(sdk, MP3, 0, 2 * len(MP3))
+    with pytest.raises(cloudinary.exceptions.BadRequest, match="does not continue"):
+        send_part(sdk, MP3, PART, PART + len(MP3))
 
 
 @pytest.mark.parametrize(

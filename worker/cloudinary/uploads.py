@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from worker.cloudinary.answers import Answer
 from worker.cloudinary.documents import Document, document
 from worker.cloudinary.failures import Refused, body_of
+from worker.cloudinary.parts import Progress, send_file
 from worker.errors import Gone, Permanent
 from worker.settings.cloudinary import CloudinaryAccess
 
@@ -21,6 +23,9 @@ LONGEST_ERROR = 300  # characters
 GONE = re.compile(r"\b(403|404|410|451)\b")
 UNFIT = re.compile(r"invalid|unsupported|too large|empty file|preset", re.IGNORECASE)
 STATUSES = {
+    "FileChanged": 400,
+    "Incomplete": 400,
+    "Stopped": 400,
     "BadRequest": 400,
     "AuthorizationRequired": 401,
     "NotAllowed": 403,
@@ -52,20 +57,35 @@ class Uploads:
         }
 
     async def upload(self, url: str, **options: Any) -> Document:
-        """Upload what a URL names; `options` are the SDK's.
+        """Upload what a URL names; an asset of the same name is replaced. `options`: the SDK's.
 
-        An asset of the same name is replaced. Raises `Permanent` for what is no URL.
+        Raises `Permanent` for what is no URL.
         """
         from cloudinary.utils import is_remote_url
 
         # the SDK would read a file of this machine
         if not is_remote_url(url):
             raise Permanent("source_url is no URL: give one that begins with https://")
-        return await self._upload("upload", url, **options)
+        given = {"timeout": UPLOAD_SECONDS, **self._preset, **options}
+        return await self._uploaded(self._call("upload", url, **given))
 
-    async def upload_file(self, path: Path, *, large: bool, **options: Any) -> Document:
-        """Upload a file of this machine, a `large` one in parts; `options` are the SDK's."""
-        return await self._upload("upload_large" if large else "upload", str(path), **options)
+    async def upload_file(
+        self, path: Path, *, progress: Progress, stopped: Event, **options: Any
+    ) -> Document:
+        """Upload a file, a large one in parts; `options` are the SDK's.
+
+        `progress` is told the bytes sent so far, in another thread. Once `stopped` is set, a
+        large file goes no further. Raises `OSError`, too.
+        """
+        given = {**self._options, "timeout": UPLOAD_SECONDS, **self._preset, **options}
+        send = partial(send_file, path, given, progress=progress, stopped=stopped)
+        return await self._uploaded(self._answered(send))
+
+    async def _uploaded(self, call: Awaitable[Mapping[str, Any]]) -> Document:
+        try:
+            return document(await call)
+        except Refused as error:
+            raise _about_the_file(str(error)) or error from error
 
     async def rename(self, public_id: str, to: str, *, resource_type: str, type: str) -> Document:
         """Give an asset another name. Raises `Permanent` where that cannot be."""
@@ -81,27 +101,29 @@ class Uploads:
         answer = await self._call("destroy", public_id, invalidate=True, **kind)
         return answer.get("result") == "ok"
 
-    async def _upload(self, function: str, source: str, **options: Any) -> Document:
-        given = {"timeout": UPLOAD_SECONDS, **self._preset, **options}
-        try:
-            return document(await self._call(function, source, **given))
-        except Refused as error:
-            raise _about_the_file(str(error)) or error from error
-
     async def _call(self, function: str, *arguments: str, **options: Any) -> Mapping[str, Any]:
+        def call() -> Mapping[str, Any]:
+            # here, since the SDK reads the environment when it is imported, and may not like it
+            import cloudinary.uploader
+
+            given = {"timeout": CALL_SECONDS, **self._options, **options}
+            found: Mapping[str, Any] = getattr(cloudinary.uploader, function)(*arguments, **given)
+            return found
+
+        return await self._answered(call)
+
+    async def _answered(self, call: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         loop = asyncio.get_running_loop()
-        call = partial(self._blocking, function, *arguments, **options)
-        return body_of(await loop.run_in_executor(self._executor, call))
+        return body_of(await loop.run_in_executor(self._executor, partial(_answer, call)))
 
-    def _blocking(self, function: str, *arguments: str, **options: Any) -> Answer:
-        # here, since the SDK reads the environment when it is imported, and may not like it
-        import cloudinary.uploader
 
-        given = {"timeout": CALL_SECONDS, **self._options, **options}
-        try:
-            return Answer(200, getattr(cloudinary.uploader, function)(*arguments, **given))
-        except Exception as error:  # the SDK raises bare ones, too
-            return Answer(STATUSES.get(type(error).__name__), error=_plain(error))
+def _answer(call: Callable[[], Mapping[str, Any]]) -> Answer:
+    try:
+        return Answer(200, call())
+    except OSError:
+        raise
+    except Exception as error:  # the SDK raises bare ones, too
+        return Answer(STATUSES.get(type(error).__name__), error=_plain(error))
 
 
 def _about_the_file(message: str) -> Permanent | None:

@@ -24,7 +24,14 @@ from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from worker.db.pool import Database
 from worker.errors import Misconfigured
@@ -154,9 +161,10 @@ Bar = Callable[[int, int | None], None]
 
 
 @contextmanager
-def progress_bar(what: str, *, quiet: bool) -> Iterator[Bar]:
+def progress_bar(what: str, *, quiet: bool, in_bytes: bool = False) -> Iterator[Bar]:
     """A bar on a terminal, unless `quiet`; gives what is told how many of how many are done."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    done = DownloadColumn() if in_bytes else MofNCompleteColumn()
+    columns = (TextColumn(what), BarColumn(), done, TimeElapsedColumn())
     off = quiet or not sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), disable=off) as progress:
         task = progress.add_task(what, total=None)

@@ -8,21 +8,24 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 
-from worker.cloudinary.documents import Document
+from worker.cloudinary.documents import RESOURCE_TYPES, Document
+from worker.cloudinary.failures import NoAccess
+from worker.cloudinary.parts import Progress
 from worker.cloudinary.uploads import Uploads
 from worker.db.pool import DatabaseUnavailable
 from worker.errors import Misconfigured, WorkError
-from worker.queue.waiting import Answer, patient_database, progress_bar
+from worker.queue.waiting import Answer, Bar, patient_database, progress_bar
 from worker.settings import Settings
 from worker.sync.requests import Requests
 
-LARGE = 20 * 2**20  # bytes from which a file goes in parts
 # How long an interrupted upload may take to its end, so that it can be removed again.
 INTERRUPTED_SECONDS = 5.0
 
@@ -79,26 +82,42 @@ class FileSender:
         self._insert = insert
         self._folder = folder.strip("/")
 
-    async def __call__(self, path: Path, *, size: int) -> Sent:
-        """Upload the file and insert its row; what goes wrong is said in the answer."""
+    async def __call__(self, path: Path, *, progress: Progress) -> Sent:
+        """Upload the file and insert its row; what goes wrong is said in the answer.
+
+        `progress` is told the bytes sent so far, in another thread.
+        """
+        name, stopped = self._new_name(path), Event()
+        told = {"public_id": name, "resource_type": "auto"}
+        upload = asyncio.create_task(
+            self._uploads.upload_file(path, progress=progress, stopped=stopped, **told)
+        )
         try:
-            upload = asyncio.create_task(self._upload(path, large=size > LARGE))
             found = await asyncio.shield(upload)
-        except WorkError as error:
-            return Sent(path, error=str(error))
+        except (WorkError, OSError) as error:
+            return Sent(path, error=await self._failed(name, error))
         except asyncio.CancelledError:
-            with suppress(TimeoutError, WorkError):
-                async with asyncio.timeout(INTERRUPTED_SECONDS):
-                    await self._remove(await upload)
+            stopped.set()
+            await self._interrupted(name, upload)
             raise
         return await self._record(path, found)
 
-    async def _upload(self, path: Path, *, large: bool) -> Document:
-        # a name of its own: nothing that is there is replaced
-        name = "/".join(filter(None, (self._folder, f"{path.stem[:60]}-{uuid4().hex[:12]}")))
-        return await self._uploads.upload_file(
-            path, public_id=_safe(name), resource_type="auto", large=large
-        )
+    def _new_name(self, path: Path) -> str:
+        """A name of its own: nothing that is there is replaced, and it may be removed unseen."""
+        name = f"{path.stem[:60]}-{uuid4().hex[:12]}"
+        return _safe("/".join(filter(None, (self._folder, name))))
+
+    async def _failed(self, name: str, error: Exception) -> str:
+        if isinstance(error, OSError | NoAccess):
+            return str(error)
+        # the answer may be all that was lost
+        return f"{error}; {await self._remove(name, RESOURCE_TYPES)}"
+
+    async def _interrupted(self, name: str, upload: asyncio.Task[Document]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(INTERRUPTED_SECONDS):
+                await asyncio.wait([upload])
+                await self._remove(name, RESOURCE_TYPES)
 
     async def _record(self, path: Path, found: Document) -> Sent:
         row = _row(path, found, self._folder)
@@ -106,29 +125,39 @@ class FileSender:
             id_ = await self._insert(row)
         except (psycopg.Error, DatabaseUnavailable) as error:
             said = f"the row could not be inserted: {str(error).splitlines()[0]}"
-            return Sent(path, error=f"{said}; {await self._remove(found)}")
+            return Sent(path, error=f"{said}; {await self._remove_found(found)}")
         except asyncio.CancelledError:
-            await asyncio.shield(self._remove(found))
+            await asyncio.shield(self._remove_found(found))
             raise
         return Sent(path, row={"id": str(id_), **row})
 
-    async def _remove(self, found: Document) -> str:
-        name = found["public_id"]
+    async def _remove_found(self, found: Document) -> str:
+        return await self._remove(found["public_id"], [found["resource_type"]])
+
+    async def _remove(self, name: str, resource_types: Sequence[str]) -> str:
         try:
-            await self._uploads.destroy(name, resource_type=found["resource_type"])
+            gone = [
+                await self._uploads.destroy(name, resource_type=each) for each in resource_types
+            ]
         except WorkError as error:
-            return f"the asset {name} is still at Cloudinary: {error}"
-        return "the uploaded asset was removed again"
+            return f"the asset {name} may still be at Cloudinary: {error}"
+        return "the uploaded asset was removed again" if any(gone) else "nothing was left there"
 
 
 async def _send_all(send: FileSender, paths: Mapping[Path, int], *, quiet: bool) -> list[Sent]:
     sent: list[Sent] = []
-    with progress_bar("uploading", quiet=quiet) as bar:
-        bar(0, len(paths))
+    total, before = sum(paths.values()), 0
+    with progress_bar("uploading", quiet=quiet, in_bytes=True) as bar:
+        bar(0, total)
         for path, size in paths.items():
-            sent.append(await send(path, size=size))
-            bar(len(sent), len(paths))
+            sent.append(await send(path, progress=partial(_show, bar, before, total)))
+            before += size
+            bar(before, total)
     return sent
+
+
+def _show(bar: Bar, before: int, total: int, done: int) -> None:
+    bar(before + done, total)
 
 
 def _row(path: Path, found: Document, folder: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from worker.demo.cloudinary.wire import FilePart, Params, Refused
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FETCH_TIMEOUT = 10.0  # seconds
+SMALLEST_PART = 5 * 2**20  # bytes, of all parts but the last
 
 
 class Files:
@@ -39,9 +40,12 @@ class Files:
     ) -> FilePart | None:
         with self._lock:
             joined = self._parts.setdefault(upload, bytearray())
-            if len(joined) != first or last - first + 1 != len(part.content):
+            if len(joined) < first or last - first + 1 != len(part.content):
                 raise Refused(400, "Content-Range does not continue the parts before it")
-            joined += part.content
+            if last + 1 != total and len(part.content) < SMALLEST_PART:
+                raise Refused(400, "All parts except EOF-chunk must be larger than 5mb")
+            # a part may be sent once more: its answer was lost
+            joined[first:] = part.content
             if last + 1 != total:
                 return None
             return FilePart(part.filename, bytes(self._parts.pop(upload)))
