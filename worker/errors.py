@@ -42,6 +42,9 @@ class Busy(WorkError):
     tried again soon, without counting. `retry_after` is in seconds.
     """
 
+    # Whoever raises it says so in the log, for all the work that it concerns at once.
+    announced = False
+
     def __init__(self, message: str, *, retry_after: float = 5.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after

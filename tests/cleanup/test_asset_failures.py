@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from datetime import datetime
 
 import pytest
 
@@ -100,6 +102,21 @@ def test_nothing_is_called_when_the_budget_is_used_up(library: Library) -> None:
     waits = library.sql("select next_attempt_at - now() > '50 min' as ok, attempts"
                         " from cloudinary_cleanup_queue where status = 'pending'")  # fmt: skip
     assert waits == [{"ok": True, "attempts": 0}] * 2
+
+
+def test_a_reached_limit_is_one_line_in_the_log(library: Library) -> None:
+    for number in range(5):
+        library.delete(library.add(f"cat{number}"))
+        library.delete(library.add(f"song{number}", resource_type="video"))
+    library.cloudinary.faults.limit(0, period=900.0)
+    log = library.work().log
+    assert library.one("select count(*) from cloudinary_cleanup_queue"
+                       " where error_message like '%%rate limit%%'") == 10  # fmt: skip
+    (line,) = (line for line in log.splitlines() if "rate limit" in line)
+    assert "warning" in line
+    (said,) = re.findall(r"waiting_until\W+(\S+?Z)", line)
+    reset = datetime.fromisoformat(said).timestamp()
+    assert abs(reset - library.cloudinary.budget.reset_at) < 5
 
 
 def test_deletions_wait_while_cloudinary_is_not_configured(library: Library) -> None:

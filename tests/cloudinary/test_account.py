@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -116,3 +117,24 @@ async def test_answers_that_overtake_each_other_do_not_raise_the_budget(site: Si
 )  # fmt: skip
 def test_headers_that_say_nothing_of_a_limit_are_passed_over(headers: dict[str, str]) -> None:
     assert limit_of(headers) is None
+
+
+async def test_each_period_of_the_limit_is_said_once(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(*keeps: Keep) -> list[str]:
+        caplog.clear()
+        for keep in keeps:
+            with suppress(Limited):
+                await site.account.call("GET", ["ping"], {}, keep=keep)
+        return [record.levelname for record in caplog.records]
+
+    site.local.faults.limit(0, period=1.0)
+    assert await ask(Keep.NOTHING, Keep.NOTHING) == ["WARNING"]
+    assert await ask(Keep.NOTHING) == []
+    assert await ask(Keep.DELETIONS, Keep.DELETIONS) == ["WARNING"]
+
+    async def is_said_again() -> bool:
+        return await ask(Keep.NOTHING) == ["WARNING"]
+
+    await wait_until_async(is_said_again, timeout=10)

@@ -11,7 +11,8 @@ from typing import Any
 
 from worker.cloudinary.admin import AdminApi, Method
 from worker.cloudinary.budget import Budget
-from worker.cloudinary.failures import body_of
+from worker.cloudinary.failures import Limited, body_of
+from worker.cloudinary.limits import LimitLog
 
 
 class Keep(Enum):
@@ -19,6 +20,12 @@ class Keep(Enum):
 
     NOTHING = 0.0
     DELETIONS = 0.2  # what a full sync must not use up
+
+
+REASONS = {
+    Keep.NOTHING: "no calls of the Admin API are left",
+    Keep.DELETIONS: "no calls of the Admin API are left, but for deletions",
+}
 
 
 class Account:
@@ -32,6 +39,7 @@ class Account:
         self._api = api
         self._budget = budget
         self._executor = executor
+        self._limits = LimitLog()
 
     async def call(
         self,
@@ -42,6 +50,15 @@ class Account:
         keep: Keep = Keep.NOTHING,
     ) -> Mapping[str, Any]:
         """Call `path` (its parts, unquoted) with `params`; returns the answer's body."""
+        try:
+            return await self._call(method, path, params, keep)
+        except Limited as limited:
+            self._limits.say(limited, reason=REASONS[keep])
+            raise
+
+    async def _call(
+        self, method: Method, path: Sequence[str], params: Mapping[str, Any], keep: Keep
+    ) -> Mapping[str, Any]:
         await self._budget.take(share_kept=keep.value)
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(

@@ -35,6 +35,8 @@ class Limited(Busy):
     time until there are calls again.
     """
 
+    announced = True
+
 
 # After these it is certain that nothing was carried out.
 NOT_CARRIED_OUT = (NotFound, Refused, NoAccess, Limited)

@@ -13,7 +13,8 @@ from typing import Any
 
 from worker.cloudinary.answers import Answer
 from worker.cloudinary.documents import Document, document
-from worker.cloudinary.failures import Refused, body_of
+from worker.cloudinary.failures import Limited, Refused, body_of
+from worker.cloudinary.limits import LimitLog
 from worker.cloudinary.parts import Progress, send_file
 from worker.errors import Gone, Permanent
 from worker.settings.cloudinary import CloudinaryAccess
@@ -46,6 +47,7 @@ class Uploads:
         self, access: CloudinaryAccess, executor: Executor, *, preset: str | None = None
     ) -> None:
         self._executor = executor
+        self._limits = LimitLog()
         self._preset = {"upload_preset": preset} if preset else {}
         self._options: Mapping[str, Any] = {
             "cloud_name": access.cloud_name,
@@ -114,7 +116,12 @@ class Uploads:
 
     async def _answered(self, call: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         loop = asyncio.get_running_loop()
-        return body_of(await loop.run_in_executor(self._executor, partial(_answer, call)))
+        answer = await loop.run_in_executor(self._executor, partial(_answer, call))
+        try:
+            return body_of(answer)
+        except Limited as limited:
+            self._limits.say(limited, reason="the Upload API takes no more calls for now")
+            raise
 
 
 def _answer(call: Callable[[], Mapping[str, Any]]) -> Answer:

@@ -32,11 +32,15 @@ class Done:
 
 @dataclass(frozen=True)
 class Again:
-    """The work is to be tried again after `delay` seconds (None: at once)."""
+    """The work is to be tried again after `delay` seconds (None: at once).
+
+    `announced`: the log has the reason already.
+    """
 
     message: str
     delay: float | None
     counted: bool = True
+    announced: bool = False
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,9 @@ class Settlement:
             case Permanent():
                 return Failed(str(outcome))
             case Busy():
-                return Again(str(outcome), outcome.retry_after, counted=False)
+                return Again(
+                    str(outcome), outcome.retry_after, counted=False, announced=outcome.announced
+                )
             case Temporary():
                 return self._next_try(kind, work, outcome)
             case Outage() | ClaimLost() | Done() | Again() | Failed() | Recorded():
@@ -218,6 +220,8 @@ def _report_one(said: Any, outcome: Ending) -> None:
     match outcome:
         case Failed(message):
             said.error("work failed", error=message)
+        case Again(announced=True):
+            pass
         case Again(message, delay):
             said.warning("work is tried again", error=message, delay=delay)
         case Outage():
