@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
-from dataclasses import dataclass
 
+from worker.ability import Ability, Tools
 from worker.cdn.actions import SyncTrack
 from worker.cdn.bulkhead import Bulkhead, kept_for_new, room_for_each
 from worker.cdn.locations import Locations
+from worker.cdn.model import FileRole
 from worker.cdn.originals import Reading
 from worker.cdn.purge import cache_purge, no_purge
 from worker.cdn.sending import Means
@@ -16,28 +16,13 @@ from worker.cdn.sidecar import MOST_BYTES
 from worker.cdn.sources import Sources
 from worker.cdn.store import CdnStore
 from worker.cdn.target import CdnTarget
-from worker.depot import Depot
-from worker.download import Downloader
+from worker.cdn.tasks import cdn_duties, cdn_kind
 from worker.errors import Misconfigured
-from worker.queue.store import WorkStore
 from worker.settings import Settings, StorageAccess
 from worker.storage.account import Account
 from worker.storage.config import StorageTarget
-from worker.storage.ledger import Ledger
+from worker.storage.recheck import recheck_duty
 from worker.storage.throttle import Turns, Unthrottled
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What cdn shares with the rest of the process; `team`: the primary storage."""
-
-    store: WorkStore
-    ledger: Ledger
-    depot: Depot
-    downloader: Downloader
-    executor: Executor
-    slots: int
-    team: Account | None
 
 
 def unthrottled(_access: StorageAccess) -> Turns:
@@ -57,52 +42,60 @@ def target_accounts(
     }
 
 
-def sync_track(
-    settings: Settings,
-    register: CdnStore,
-    accounts: Mapping[str, Account],
-    around: Surroundings,
-) -> SyncTrack:
-    """The action, on these targets."""
+def copying(tools: Tools, accounts: Mapping[str, Account], team: Account | None) -> Ability:
+    """Copies on these targets; `team`: the primary storage."""
+    settings, store = tools.settings, CdnStore(tools.database)
     caches = cache_purge(settings)
-    means = Means(around.depot, around.ledger, around.executor)
-    shares = {"targets": len(settings.cdn_targets)}
-    targets = {
-        name: CdnTarget(
-            account,
-            means,
-            prefixes={
-                "audio": settings.cdn_audio_prefix,
-                "sidecar": settings.cdn_metadata_prefix,
-            },
-            bulkhead=Bulkhead(
-                room_for_each(around.slots, **shares), kept=kept_for_new(around.slots, **shares)
-            ),
-            holds=lambda work: around.store.holds("cdn", work),
-            cached=caches is not no_purge and account.target.public_url != "",
-        )
-        for name, account in accounts.items()
-    }
-    return SyncTrack(
-        register,
-        _sources(settings, accounts, around),
-        targets,
+    action = SyncTrack(
+        store,
+        _sources(tools, accounts, team),
+        _targets(tools, accounts, cached=caches is not no_purge),
         caches,
         explain=lambda name: _explanation(settings, name),
         delays=settings.retry_delays,
     )
+    rechecks = (recheck_duty(tools.ledger, each, tools.executor) for each in accounts.values())
+    return Ability(
+        kinds=(cdn_kind(action),),
+        duties=(*cdn_duties(store), *rechecks),
+        prepare=lambda: store.configure(settings.cdn_targets),
+    )
 
 
-def _sources(settings: Settings, accounts: Mapping[str, Account], around: Surroundings) -> Sources:
+def _targets(
+    tools: Tools, accounts: Mapping[str, Account], *, cached: bool
+) -> Mapping[str, CdnTarget]:
+    settings, number = tools.settings, len(tools.settings.cdn_targets)
+    room = room_for_each(tools.slots, targets=number)
+    kept = kept_for_new(tools.slots, targets=number)
+    prefixes: dict[FileRole, str] = {
+        "audio": settings.cdn_audio_prefix,
+        "sidecar": settings.cdn_metadata_prefix,
+    }
+    return {
+        name: CdnTarget(
+            account,
+            Means(tools.depot, tools.ledger, tools.executor),
+            prefixes=prefixes,
+            bulkhead=Bulkhead(room, kept=kept),
+            holds=lambda work: tools.store.holds("cdn", work),
+            cached=cached and account.target.public_url != "",
+        )
+        for name, account in accounts.items()
+    }
+
+
+def _sources(tools: Tools, accounts: Mapping[str, Account], team: Account | None) -> Sources:
+    settings = tools.settings
     names = (
         settings.storage_source_bucket,  # first: that of plain keys
         *settings.track_buckets.values(),
     )
-    team = [around.team.bucket(name) for name in names] if around.team else []
+    ours = [team.bucket(name) for name in names] if team else []
     targets = [account.bucket(account.target.bucket) for account in accounts.values()]
-    audio = around.downloader.limited_to(settings.cdn_max_bytes)
-    reading = Reading(audio, around.executor, most=settings.cdn_max_bytes)
-    return Sources(Locations(team, targets), reading, around.downloader.limited_to(MOST_BYTES))
+    audio = tools.downloader.limited_to(settings.cdn_max_bytes)
+    reading = Reading(audio, tools.executor, most=settings.cdn_max_bytes)
+    return Sources(Locations(ours, targets), reading, tools.downloader.limited_to(MOST_BYTES))
 
 
 def _explanation(settings: Settings, name: str) -> str:

@@ -13,6 +13,7 @@ from worker.cloudinary.admin import AdminApi, Method
 from worker.cloudinary.budget import Budget
 from worker.cloudinary.failures import Limited, body_of
 from worker.cloudinary.limits import LimitLog
+from worker.settings.cloudinary import CloudinaryAccess
 
 
 class Keep(Enum):
@@ -40,6 +41,11 @@ class Account:
         self._budget = budget
         self._executor = executor
         self._limits = LimitLog()
+
+    @property
+    def access(self) -> CloudinaryAccess:
+        """Which account this is, and what opens it."""
+        return self._api.access
 
     async def call(
         self,

@@ -9,12 +9,21 @@ from uuid import UUID, uuid4
 
 from worker.errors import WorkError
 from worker.logging import get_logger
+from worker.queue.duties import Duty
 from worker.queue.store import Row
+from worker.storage.account import Account
 from worker.storage.ledger import Found, Ledger
 from worker.storage.store import ObjectStore
 
 log = get_logger(__name__)
 MOST_AT_ONCE = 100
+
+
+def recheck_duty(ledger: Ledger, account: Account, executor: Executor) -> Duty:
+    """Looks at the suspect objects of an account, once a minute."""
+    service = account.target.service
+    look = Recheck(ledger, lambda _, name: account.bucket(name), executor, services=[service])
+    return Duty(f"recheck objects on {service}", 60.0, look)
 
 
 class Recheck:

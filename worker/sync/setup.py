@@ -1,34 +1,29 @@
-"""How sync is put together from its parts and the settings."""
+"""Puts sync together from the settings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from worker.cloudinary import Refused
-from worker.queue.store import Caller
+from worker.ability import Ability, Tools
+from worker.cloudinary import Account, Refused
+from worker.cloudinary.library import Library
+from worker.cloudinary.uploads import Uploads
 from worker.sync.events import ApplyNotifications
-from worker.sync.model import Changing, Policy, Uploading
 from worker.sync.pushes import PushChanges
 from worker.sync.runs import SyncAccount
 from worker.sync.store import SyncStore
+from worker.sync.tasks import sync_duties, sync_kinds
 
 
-@dataclass(frozen=True)
-class Mirror:
-    """What a worker does for sync."""
-
-    store: SyncStore
-    runs: SyncAccount
-    pushes: PushChanges
-    events: ApplyNotifications
-
-
-def mirror(database: Caller, account: Changing, uploads: Uploading, *, policy: Policy) -> Mirror:
-    """Put it together."""
-    store = SyncStore(database, policy=policy)
-    return Mirror(
+def mirroring(tools: Tools, account: Account) -> Ability:
+    """The mirror of this account."""
+    settings = tools.settings
+    store = SyncStore(tools.database, policy=settings.sync_conflict_policy)
+    library = Library(account)
+    uploads = Uploads(account.access, tools.executor, preset=settings.cloudinary_upload_preset)
+    kinds = sync_kinds(
         store,
-        SyncAccount(store, account, refused=Refused),
-        PushChanges(store, account, uploads),
-        ApplyNotifications(store, account),
+        runs=SyncAccount(store, library, refused=Refused),
+        pushes=PushChanges(store, library, uploads),
+        events=ApplyNotifications(store, library),
     )
+    duties = sync_duties(store, retention_days=settings.work_retention_days)
+    return Ability(kinds=kinds, duties=tuple(duties))

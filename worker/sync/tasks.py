@@ -7,28 +7,31 @@ from datetime import time
 
 from worker.queue.duties import Duty
 from worker.queue.model import WorkKind, one_by_one
+from worker.sync.events import ApplyNotifications
 from worker.sync.model import MOST_TRIES
-from worker.sync.setup import Mirror
+from worker.sync.pushes import PushChanges
+from worker.sync.runs import SyncAccount
 from worker.sync.store import SyncStore
 
 NIGHTLY_AT = time(2, 0)  # UTC
 RECONCILED_AT_ONCE = 1000
 
 
-def sync_kinds(mirror: Mirror) -> tuple[WorkKind, ...]:
+def sync_kinds(
+    store: SyncStore, *, runs: SyncAccount, pushes: PushChanges, events: ApplyNotifications
+) -> tuple[WorkKind, ...]:
     """Runs one a job, pushes and notifications in sets."""
-    store = mirror.store
     return (
         WorkKind(
-            "media_sync", "sync", "sync.run", one_by_one(mirror.runs), MOST_TRIES,
+            "media_sync", "sync", "sync.run", one_by_one(runs), MOST_TRIES,
             on_failure=store.run_failed,
         ),
         WorkKind(
-            "media_push", "sync", "sync.push", mirror.pushes, MOST_TRIES,
+            "media_push", "sync", "sync.push", pushes, MOST_TRIES,
             on_failure=store.push_failed,
         ),
         WorkKind(
-            "media_webhook", "sync", "sync.notifications", mirror.events, MOST_TRIES,
+            "media_webhook", "sync", "sync.notifications", events, MOST_TRIES,
             run_seconds=600.0,
         ),
     )  # fmt: skip
