@@ -67,6 +67,7 @@ def test_a_living_worker_is_left_the_work(library: Library) -> None:
     library.wait_for("select exists (select from worker_status where alive)")
     library.delete(library.add("cat"))
     library.command("cleanup")
+    library.wait_for_rest()  # the worker may have had it in hand already
     assert not library.has("cat")
     assert library.one("select count(distinct claimed_by) from cloudinary_cleanup_queue") == 0
 

@@ -129,6 +129,7 @@ async def test_each_period_of_the_limit_is_said_once(
                 await site.account.call("GET", ["ping"], {}, keep=keep)
         return [record.levelname for record in caplog.records]
 
+    caplog.set_level("WARNING", logger="worker.cloudinary.limits")
     site.local.faults.limit(0, period=1.0)
     assert await ask(Keep.NOTHING, Keep.NOTHING) == ["WARNING"]
     assert await ask(Keep.NOTHING) == []
