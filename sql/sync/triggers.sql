@@ -11,6 +11,10 @@ begin
     if media_worker.is_recording() then
         return new;
     end if;
+    new.resource_type := coalesce(new.resource_type, 'image');
+    new.type := coalesce(new.type, 'upload');
+    new.tags := coalesce(new.tags, '{}');
+    new.context := coalesce(new.context, '{}');
     if new.public_id is null and tg_op = 'INSERT' then
         new.public_id := concat_ws('/', nullif(trim(new.folder::text, '/'), ''), new.id);
     elsif new.public_id is null then
@@ -40,7 +44,7 @@ exception when others then
 end
 $$;
 comment on function media_worker.tg_media_asset__before() is
-    'How far row and asset are the same is written by Media Worker; what the application changes is pending.';
+    'How far row and asset are the same is written by Media Worker; what the application changes is pending. What it leaves null has its default.';
 
 create or replace function media_worker.push_state(doc jsonb) returns jsonb
 language sql immutable
@@ -73,7 +77,8 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
     insert into media_worker.media_counts (resource_type, sync_status, number, bytes)
-    select n.resource_type::text, n.sync_status::text, count(*), coalesce(sum(n.bytes), 0)
+    select coalesce(n.resource_type::text, ''), coalesce(n.sync_status::text, ''), count(*),
+        coalesce(sum(n.bytes), 0)
     from new_rows as n where n.deleted_at is null group by 1, 2;
     if not media_worker.is_recording() then
         perform media_worker.request_pushes(array(
@@ -94,10 +99,12 @@ as $$
 begin
     insert into media_worker.media_counts (resource_type, sync_status, number, bytes)
     select x.resource_type, x.sync_status, sum(x.number), sum(x.bytes) from (
-        select n.resource_type::text, n.sync_status::text, 1, coalesce(n.bytes, 0)
+        select coalesce(n.resource_type::text, ''), coalesce(n.sync_status::text, ''), 1,
+            coalesce(n.bytes, 0)
         from new_rows as n where n.deleted_at is null
         union all
-        select o.resource_type::text, o.sync_status::text, -1, -coalesce(o.bytes, 0)
+        select coalesce(o.resource_type::text, ''), coalesce(o.sync_status::text, ''), -1,
+            -coalesce(o.bytes, 0)
         from old_rows as o where o.deleted_at is null
     ) as x (resource_type, sync_status, number, bytes)
     group by 1, 2 having sum(x.number) <> 0 or sum(x.bytes) <> 0;
@@ -119,10 +126,6 @@ begin
     perform media_worker.adopt_restored(array(
         select n.id from new_rows as n where n.deleted_at is null
         intersect select o.id from old_rows as o where o.deleted_at is not null));
-    perform media_worker.delete_assets_of(array(
-        select to_jsonb(o) from old_rows as o where o.deleted_at is null and o.id in (
-            select x.id from old_rows as x
-            except select n.id from new_rows as n where n.deleted_at is null)), 'soft_delete');
     return null;
 exception when others then
     raise warning 'media_worker: asking for the sync of assets failed: %', sqlerrm;
@@ -130,21 +133,52 @@ exception when others then
 end
 $$;
 comment on function media_worker.tg_media_assets__after_update() is
-    'Has changed rows made the same at Cloudinary, and the assets deleted of rows that were marked so.';
+    'Has changed rows made the same at Cloudinary.';
+
+-- On its own: whatever else fails, deletions are asked for.
+create or replace function media_worker.tg_media_assets__after_marking() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+    if media_worker.is_recording() then
+        return null;
+    end if;
+    perform media_worker.delete_assets_of(array(
+        select jsonb_build_object('id', o.id, 'public_id', o.public_id, 'resource_type',
+            o.resource_type, 'type', o.type, 'version', o.version, 'secure_url', o.secure_url)
+        from old_rows as o where o.deleted_at is null and o.id in (
+            select x.id from old_rows as x
+            except select n.id from new_rows as n where n.deleted_at is null)), 'soft_delete');
+    return null;
+exception when others then
+    raise warning 'media_worker: asking for the deletion of assets failed: %', sqlerrm;
+    return null;
+end
+$$;
+comment on function media_worker.tg_media_assets__after_marking() is
+    'Has the assets deleted of rows that were marked as deleted.';
 
 create or replace function media_worker.tg_media_assets__after_delete() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-    insert into media_worker.media_counts (resource_type, sync_status, number, bytes)
-    select o.resource_type::text, o.sync_status::text, -count(*), -coalesce(sum(o.bytes), 0)
-    from old_rows as o where o.deleted_at is null group by 1, 2;
-    perform media_worker.delete_assets_of(array(
-        select to_jsonb(o) from old_rows as o where o.deleted_at is null), 'hard_delete');
-    delete from media_worker.mirrored_assets as m where m.id in (select o.id from old_rows as o);
-    return null;
-exception when others then
-    raise warning 'media_worker: asking for the deletion of assets failed: %', sqlerrm;
+    begin
+        perform media_worker.delete_assets_of(array(
+            select jsonb_build_object('id', o.id, 'public_id', o.public_id, 'resource_type',
+                o.resource_type, 'type', o.type, 'version', o.version, 'secure_url', o.secure_url)
+            from old_rows as o where o.deleted_at is null), 'hard_delete');
+    exception when others then
+        raise warning 'media_worker: asking for the deletion of assets failed: %', sqlerrm;
+    end;
+    begin
+        insert into media_worker.media_counts (resource_type, sync_status, number, bytes)
+        select coalesce(o.resource_type::text, ''), coalesce(o.sync_status::text, ''), -count(*),
+            -coalesce(sum(o.bytes), 0)
+        from old_rows as o where o.deleted_at is null group by 1, 2;
+        delete from media_worker.mirrored_assets as m where m.id in (select o.id from old_rows as o);
+    exception when others then
+        raise warning 'media_worker: forgetting deleted assets failed: %', sqlerrm;
+    end;
     return null;
 end
 $$;
@@ -192,6 +226,9 @@ for each statement execute function media_worker.tg_media_assets__after_insert()
 create or replace trigger zz_media_worker_sync_update after update on public.media_assets
 referencing old table as old_rows new table as new_rows
 for each statement execute function media_worker.tg_media_assets__after_update();
+create or replace trigger zz_media_worker_sync_marking after update on public.media_assets
+referencing old table as old_rows new table as new_rows
+for each statement execute function media_worker.tg_media_assets__after_marking();
 create or replace trigger zz_media_worker_sync_delete after delete on public.media_assets
 referencing old table as old_rows
 for each statement execute function media_worker.tg_media_assets__after_delete();

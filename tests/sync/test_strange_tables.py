@@ -33,12 +33,23 @@ FOUND = {
 
 
 @pytest.fixture
-def team(empty_database: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+def warnings() -> list[str]:
+    """What triggers could not do."""
+    return []
+
+
+@pytest.fixture
+def team(empty_database: str, warnings: list[str]) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    def note(notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            warnings.append(str(notice.message_primary))
+
     with psycopg.connect(empty_database, autocommit=True, row_factory=dict_row) as connection:
-        connection.add_notice_handler(lambda notice: _fail(notice))
+        connection.add_notice_handler(note)
         connection.execute(TABLE.encode())
         Migrator(empty_database).apply()
         yield connection
+    assert warnings == []
 
 
 def test_its_rows_are_mirrored_all_the_same(
@@ -70,6 +81,37 @@ def test_the_application_s_changes_are_noticed(team: psycopg.Connection[dict[str
     assert deletions == {"n": 2}
 
 
+def test_rows_that_say_nothing_of_their_kind_are_of_the_usual_one(
+    team: psycopg.Connection[dict[str, Any]],
+) -> None:
+    team.execute("alter table media_assets alter column resource_type drop not null")
+    team.execute("alter table media_assets alter column type drop not null")
+    team.execute("set session_replication_role = replica")
+    team.execute("insert into media_assets (public_id, resource_type) values ('older', null)")
+    team.execute("set session_replication_role = origin")
+    row = team.execute(
+        "insert into media_assets (public_id, resource_type, type, tags)"
+        " values ('one', null, null, null) returning resource_type, type, tags"
+    ).fetchone()
+    assert row == {"resource_type": "image", "type": "upload", "tags": []}
+    team.execute("delete from media_assets")
+    deletions = team.execute("select public_id from cloudinary_cleanup_queue").fetchall()
+    assert {row["public_id"] for row in deletions} == {"old", "older", "one"}
+
+
+def test_deletions_are_asked_for_whatever_else_fails(
+    team: psycopg.Connection[dict[str, Any]], warnings: list[str]
+) -> None:
+    team.execute("insert into media_assets (public_id) values ('another')")
+    team.execute("drop table media_worker.media_counts")
+    team.execute("update media_assets set deleted_at = now() where public_id = 'old'")
+    team.execute("delete from media_assets where public_id = 'another'")
+    deletions = team.execute("select public_id from cloudinary_cleanup_queue").fetchall()
+    assert [row["public_id"] for row in deletions] == ["old", "another"]
+    assert len(warnings) == 2
+    warnings.clear()
+
+
 def test_an_asset_is_named_once_and_can_be_upserted(
     team: psycopg.Connection[dict[str, Any]],
 ) -> None:
@@ -81,7 +123,3 @@ def test_an_asset_is_named_once_and_can_be_upserted(
         )
     rows = team.execute("select tags from media_assets where asset_id = '1'").fetchall()
     assert rows == [{"tags": ["y"]}]
-
-
-def _fail(notice: psycopg.errors.Diagnostic) -> None:
-    assert notice.severity_nonlocalized != "WARNING", notice.message_primary
