@@ -96,6 +96,15 @@ def test_a_source_that_is_gone_fails_at_once_and_says_what_to_do(
     assert site.row("a")["sync_status"] == "synced"
 
 
+def test_a_password_in_a_source_is_in_no_message(site: Site) -> None:
+    url = "http://user:secret@127.0.0.1:1/cat.png"
+    site.sql("insert into media_assets (public_id, source_url) values ('a', %s)", url)
+    worker = site.work()
+    message = site.one("select error_message from media_worker.asset_pushes")
+    assert "127.0.0.1:1/cat.png" in message
+    assert "secret" not in message + worker.log
+
+
 def test_a_source_that_is_no_url_is_refused(site: Site, tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     secret.write_bytes(PNG.content)

@@ -141,5 +141,5 @@ def _about_the_file(message: str) -> Permanent | None:
 
 
 def _plain(error: Exception) -> str:
-    # a source's URL may be signed
-    return re.sub(r"\?\S*", "", str(error))[:LONGEST_ERROR]
+    # a source's URL may be signed, or name a password
+    return re.sub(r"(?<=://)[^\s/]*@|\?\S*", "", str(error))[:LONGEST_ERROR]
