@@ -8,8 +8,13 @@ as $$
 declare
     stored uuid;
 begin
-    insert into public.media_webhook_events as e (digest, notification_type, body, sent_at, due_by)
-    values (digest, notification_type, body, sent_at, clock_timestamp() + interval '1 minute')
+    insert into public.media_webhook_events as e
+        (digest, notification_type, body, sent_at, due_by, next_attempt_at)
+    values (digest, notification_type, body, sent_at, clock_timestamp() + interval '1 minute',
+            -- of a flood, what is promoted together is looked at together: calls are few
+            case when (select count(*) from (
+                select from public.media_webhook_events as w where w.runnable limit 5) as w) = 5
+            then clock_timestamp() end)
     on conflict on constraint media_webhook_events_come_once do nothing
     returning e.id into stored;
     if stored is null then

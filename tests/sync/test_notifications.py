@@ -44,13 +44,12 @@ def test_what_happens_at_cloudinary_reaches_the_table(site: Site) -> None:
 
 
 def test_a_burst_is_applied_with_few_looks(site: Site) -> None:
-    for number in range(60):
+    for number in range(120):
         site.cloudinary.account.upload(f"a{number}")
     site.receive(*site.cloudinary.notifications.all)
-    site.sql("delete from procrastinate.procrastinate_jobs")  # the reconciler wakes them together
     site.work()
-    assert len(site.rows()) == 60
-    assert site.cloudinary.calls["admin"] <= 3
+    assert len(site.rows()) == 120
+    assert site.cloudinary.calls.admin <= 10
 
 
 def test_what_was_changed_here_does_not_bounce(site: Site) -> None:
@@ -120,6 +119,22 @@ def test_unknown_types_are_put_aside(site: Site) -> None:
     assert apply(site, *map(sign, payloads)) == ["unknown"] * 4
     told = [(line["operation"], line["status"]) for line in site.log()]
     assert told == [("webhook", "skipped")] * 4
+
+
+def test_one_that_fails_harms_none_of_the_others(site: Site) -> None:
+    for name in ("a", "b"):
+        site.cloudinary.account.upload(name)
+    strange = [
+        {"notification_type": "upload", "public_id": "c", "type": "no_such_type"},
+        {"notification_type": "resource_context_changed",
+         "resources": {"a": {"added": [{"name": ["x"]}]}}},
+    ]  # fmt: skip
+    signed = map(site.cloudinary.notifications.sign, strange)
+    ids = site.receive(*signed, *site.cloudinary.notifications.all)
+    site.sql("delete from procrastinate.procrastinate_jobs")  # the reconciler wakes them together
+    site.work()
+    assert [site.event(id_)["status"] for id_ in ids] == ["failed"] + ["completed"] * 3
+    assert set(site.rows()) == {"a", "b"}
 
 
 def test_strange_fields_do_no_harm(site: Site) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from worker.cloudinary.documents import RESOURCE_TYPES
-from worker.errors import ClaimLost, WorkError
+from worker.errors import ClaimLost, Permanent, Temporary, WorkError
 from worker.queue.model import Again, Claimed, Done, Outcome
 from worker.sync.model import Document, Event, Kind, Reading
 from worker.sync.notices import Notice, Subject, read
@@ -51,11 +51,11 @@ class ApplyNotifications:
         outcomes |= {
             n.id: Again("a push is running", WAIT_FOR_PUSH, False) for n in sorted_.waiting
         }
-        try:
-            await self._apply(sorted_.wanted, known)
-            sorted_.outcomes |= {notice.id: ("applied", None) for notice in sorted_.wanted}
-        except WorkError as error:
-            outcomes |= {notice.id: error for notice in sorted_.wanted}
+        errors = await self._apply_all(sorted_.wanted, known)
+        outcomes |= errors
+        sorted_.outcomes |= {
+            notice.id: ("applied", None) for notice in sorted_.wanted if notice.id not in errors
+        }
         ended = sorted_.outcomes
         await self._store.events_ended(
             works[0].token,
@@ -64,6 +64,24 @@ class ApplyNotifications:
             [m for _, m in ended.values()],
         )
         return outcomes | {id_: Done(message) for id_, (_, message) in ended.items()}
+
+    async def _apply_all(
+        self, notices: Sequence[Notice], known: Sequence[Document]
+    ) -> Mapping[UUID, WorkError]:
+        try:
+            await self._apply(notices, known)
+        except (Permanent, Temporary) as error:
+            if len(notices) == 1:
+                return {notices[0].id: error}
+        except WorkError as error:
+            return {notice.id: error for notice in notices}
+        else:
+            return {}
+        # one of them is to blame, which harms none of the others
+        errors: dict[UUID, WorkError] = {}
+        for notice in notices:
+            errors |= await self._apply_all([notice], known)
+        return errors
 
     async def _apply(self, notices: Sequence[Notice], known: Sequence[Document]) -> None:
         latest = _latest(notices)

@@ -153,7 +153,7 @@ def _tagged(said: Mapping[str, Any], base: Document, _row: Mapping[str, Any]) ->
 def _described(said: Mapping[str, Any], base: Document, _row: Mapping[str, Any]) -> bool:
     context = base["context"]
     pairs = [
-        (_object(each).get("name"), _object(each).get("value"))
+        (str(_object(each).get("name")), _object(each).get("value"))
         for name in ("added", "updated")
         for each in _list(said.get(name))
     ]
