@@ -46,7 +46,9 @@ begin
     end if;
     if cardinality(deleted) > 0 then
         perform media_worker.delete_media_files(array(
-            select to_jsonb(n) from new_rows as n where n.id = any (deleted)), 'soft_delete');
+            select jsonb_build_object('id', n.id, 'public_id', n.public_id, 'resource_type',
+                n.resource_type, 'type', n.type, 'secure_url', n.secure_url)
+            from new_rows as n where n.id = any (deleted)), 'soft_delete');
     end if;
     return null;
 end
@@ -59,7 +61,10 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
     perform media_worker.delete_media_files(array(
-        select to_jsonb(o) from old_rows as o
+        -- a large statement's whole rows would not fit into an array
+        select jsonb_build_object('id', o.id, 'public_id', o.public_id, 'resource_type',
+            o.resource_type, 'type', o.type, 'secure_url', o.secure_url)
+        from old_rows as o
         where not exists (select from media_worker.media_files_without_asset as w
                           where w.media_file_id = o.id and w.gone)), 'hard_delete');
     delete from media_worker.media_files_without_asset as w
