@@ -127,6 +127,14 @@ def test_a_row_of_an_asset_that_is_there_is_completed(site: Site) -> None:
     assert "source_url" in missing["sync_error"]
 
 
+def test_a_name_that_is_refused_harms_no_other_row(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sql("insert into media_assets (public_id) values ('a'), (repeat('y', 70000))")
+    site.work()
+    assert site.row("a")["sync_status"] == "synced"
+    assert site.cloudinary.calls.admin == 2
+
+
 def test_empty_tags_and_values_are_none_at_cloudinary(site: Site) -> None:
     site.cloudinary.account.add("a")
     site.sync()

@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from worker.cloudinary.documents import RESOURCE_TYPES, TYPE
-from worker.errors import ClaimLost, Permanent, Pointless, WorkError
+from worker.errors import ClaimLost, Permanent, Pointless, Temporary, WorkError
 from worker.queue.model import Claimed, Done, Outcome, unexpected
 from worker.sync.model import Changing, Document, Kind, Push, Uploading
 from worker.sync.store import SyncStore
@@ -59,10 +59,23 @@ class PushChanges:
         outcomes: Outcomes = {}
         for kind in {push.kind for push in pushes}:
             same = [push for push in pushes if push.kind == kind]
-            try:
-                outcomes |= await self._change_of(kind, claims, same)
-            except WorkError as error:
-                outcomes |= {push.id: error for push in same if push.id not in outcomes}
+            outcomes |= await self._change_same(kind, claims, same)
+        return outcomes
+
+    async def _change_same(
+        self, kind: Kind, claims: Mapping[UUID, Claimed], pushes: Sequence[Push]
+    ) -> Outcomes:
+        try:
+            return await self._change_of(kind, claims, pushes)
+        except (Permanent, Temporary) as error:
+            if len(pushes) == 1:
+                return {pushes[0].id: error}
+        except WorkError as error:
+            return {push.id: error for push in pushes}
+        # one of them is to blame: its name, say
+        outcomes: Outcomes = {}
+        for push in pushes:
+            outcomes |= await self._change_same(kind, claims, [push])
         return outcomes
 
     async def _change_of(
