@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from worker.db.migrator import Migrator
+from worker.db.plan import MigrationRefused
 
 TABLE = """
     create type kind as enum ('image', 'video', 'raw');
@@ -30,6 +31,31 @@ FOUND = {
     "version": 7, "tags": ["x"], "context": {"k": "v"}, "bytes": 3, "duration": 1.5,
     "created_at": "2020-01-01T00:00:00Z",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        ("('a', null, null), ('a', null, null), ('b', null, now()), ('b', null, now())",
+         "public_id, resource_type, type"),
+        ("('a', '1', null), ('b', '1', now())", "asset_id"),
+    ],
+)  # fmt: skip
+def test_rows_that_are_there_twice_stop_the_migration_before_it_begins(
+    empty_database: str, rows: str, columns: str
+) -> None:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(TABLE.encode())
+        connection.execute("alter table media_assets add asset_id text")
+        insert = f"insert into media_assets (public_id, asset_id, deleted_at) values {rows}"
+        connection.execute(insert.encode())
+        with pytest.raises(MigrationRefused) as refused:
+            Migrator(empty_database).apply()
+        (problem,) = refused.value.problems
+        assert f"the same {columns} (1 cases)" in problem
+        listed = connection.execute(problem.split("`")[1].encode()).fetchall()
+        assert len(listed) == 1
+        assert connection.execute("select to_regnamespace('media_worker')").fetchone() == (None,)
 
 
 @pytest.fixture

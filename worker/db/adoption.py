@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from worker.db.catalog import ExistingTable, existing_table
 from worker.db.declarations import Column, Table
+from worker.db.duplicates import duplicates
 from worker.db.fitting import problems_of
 from worker.db.plan import Step
 from worker.db.records import Records, filled, quoted, texts
@@ -32,6 +33,8 @@ def adoption(connection: Connection[Any], tables: Iterable[Table], records: Reco
     for table in tables:
         existing = existing_table(connection, table.name)
         found = problems_of(table, existing) if existing else []
+        if existing and not found and table.name not in (records.tables or {}):
+            found = list(duplicates(connection, table, existing))
         if found and table.required:
             problems.extend(found)
         else:

@@ -26,10 +26,19 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Unique:
+    """Rows that must not have the same values in these columns, those without `while_null` only."""
+
+    columns: tuple[str, ...]
+    while_null: str | None = None
+
+
+@dataclass(frozen=True)
 class Table:
     """`required`: without it nothing can work. `inserted`: we write new rows into it.
 
-    `constraints` are clauses of `create table` that concern several columns.
+    `constraints` are clauses of `create table` that concern several columns. `unique` is what rows
+    that are there already must fulfil, since an index will ask for it.
     """
 
     name: str
@@ -38,6 +47,7 @@ class Table:
     required: bool = True
     inserted: bool = False
     constraints: tuple[str, ...] = ()
+    unique: tuple[Unique, ...] = ()
 
     @property
     def primary_key(self) -> tuple[str, ...]:
@@ -68,7 +78,12 @@ def _tables(path: Path) -> list[Table]:
 def _table(name: str, values: dict[str, Any]) -> Table:
     columns = tuple(_column(column) for column in values.pop("columns"))
     constraints = tuple(values.pop("constraints", ()))
-    return Table(name=name, columns=columns, constraints=constraints, **values)
+    unique = tuple(_unique(rule) for rule in values.pop("unique", ()))
+    return Table(name=name, columns=columns, constraints=constraints, unique=unique, **values)
+
+
+def _unique(values: dict[str, Any]) -> Unique:
+    return Unique(tuple(values["columns"]), values.get("while_null"))
 
 
 def _column(values: dict[str, Any]) -> Column:
