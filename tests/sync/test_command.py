@@ -13,6 +13,7 @@ import pytest
 from tests.support.wait import wait_until
 from tests.sync.site import Site
 from worker.demo.bodies import media
+from worker.demo.cloudinary.uploads import Preset
 
 
 def answer(site: Site, *arguments: str, status: int = 0, **more: str) -> dict[str, Any]:
@@ -89,6 +90,14 @@ def test_an_asset_whose_row_cannot_be_inserted_is_removed_again(
     assert "song.mp3" in error and "removed again" in error
     assert len(site.cloudinary.account) == 1
     assert site.one("select count(*) from media_files") == 1
+
+
+def test_a_private_asset_is_removed_again_too(site: Site, files: list[Path]) -> None:
+    site.cloudinary.account.presets["mine"] = Preset(params={"type": "private"})
+    site.sql("alter table media_files add constraint no_rows check (false)")
+    answer(site, "upload", str(files[0]), status=1, CLOUDINARY_UPLOAD_PRESET="mine")
+    assert site.cloudinary.calls["upload"] == 1
+    assert len(site.cloudinary.account) == 0
 
 
 def test_a_refused_file_leaves_nothing(site: Site, files: list[Path]) -> None:

@@ -97,9 +97,9 @@ class Uploads:
         except Refused as error:
             raise Permanent(f"{error}; give the row another public_id") from error
 
-    async def destroy(self, public_id: str, *, resource_type: str) -> bool:
+    async def destroy(self, public_id: str, *, resource_type: str, type: str) -> bool:
         """Remove an asset that was just uploaded; whether it was there."""
-        kind = {"resource_type": resource_type}
+        kind = {"resource_type": resource_type, "type": type}
         answer = await self._call("destroy", public_id, invalidate=True, **kind)
         return answer.get("result") == "ok"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,7 +17,7 @@ from uuid import uuid4
 
 import psycopg
 
-from worker.cloudinary.documents import RESOURCE_TYPES, Document
+from worker.cloudinary.documents import RESOURCE_TYPES, TYPES, Document
 from worker.cloudinary.failures import NoAccess
 from worker.cloudinary.parts import Progress
 from worker.cloudinary.uploads import Uploads
@@ -28,6 +29,8 @@ from worker.sync.requests import Requests
 
 # How long an interrupted upload may take to its end, so that it can be removed again.
 INTERRUPTED_SECONDS = 5.0
+# What an upload may have become: the preset decides about the type.
+KINDS = tuple(product(RESOURCE_TYPES, TYPES))
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,13 @@ class FileSender:
         if isinstance(error, OSError | NoAccess):
             return str(error)
         # the answer may be all that was lost
-        return f"{error}; {await self._remove(name, RESOURCE_TYPES)}"
+        return f"{error}; {await self._remove(name, KINDS)}"
 
     async def _interrupted(self, name: str, upload: asyncio.Task[Document]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(INTERRUPTED_SECONDS):
                 await asyncio.wait([upload])
-                await self._remove(name, RESOURCE_TYPES)
+                await self._remove(name, KINDS)
 
     async def _record(self, path: Path, found: Document) -> Sent:
         row = _row(path, found, self._folder)
@@ -132,12 +135,13 @@ class FileSender:
         return Sent(path, row={"id": str(id_), **row})
 
     async def _remove_found(self, found: Document) -> str:
-        return await self._remove(found["public_id"], [found["resource_type"]])
+        return await self._remove(found["public_id"], [(found["resource_type"], found["type"])])
 
-    async def _remove(self, name: str, resource_types: Sequence[str]) -> str:
+    async def _remove(self, name: str, kinds: Iterable[tuple[str, str]]) -> str:
         try:
             gone = [
-                await self._uploads.destroy(name, resource_type=each) for each in resource_types
+                await self._uploads.destroy(name, resource_type=resource_type, type=type_)
+                for resource_type, type_ in kinds
             ]
         except WorkError as error:
             return f"the asset {name} may still be at Cloudinary: {error}"
