@@ -160,32 +160,34 @@ create or replace function media_worker.asset_cleanup_end(
 ) returns table (id uuid, note text)
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
-declare
-    a record;
 begin
     perform media_worker.mark_as_gone(ids, token, resource_types);
     perform media_worker.end_other_deletions(ids, token, resource_types);
-    for a in
+    return query
+    with gone as materialized (
         select g.resource_type, q.type, q.public_id, max(g.version) as version,
             bool_or(g.was_there) as was_there, array_agg(q.id) as ids,
-            case when bool_or(g.was_there)
-                then media_worker.asset_user(g.resource_type, q.type, q.public_id) end as used_by
+            'deleted, although ' || case when bool_or(g.was_there)
+                then media_worker.asset_user(g.resource_type, q.type, q.public_id) end
+                || ' came to use it meanwhile' as conflict
         from unnest(ids, resource_types, versions, were_there)
             as g(id, resource_type, version, was_there)
         join public.cloudinary_cleanup_queue as q on q.id = g.id and q.claim = token
         group by g.resource_type, q.type, q.public_id
-        order by q.public_id, q.type, g.resource_type
-    loop
-        perform media_worker.asset_was_deleted(a.resource_type, a.type, a.public_id, a.version);
-        perform media_worker.log_sync(
-            'delete', case when a.used_by is null then 'success' else 'conflict' end, 'database',
-            a.public_id, jsonb_build_object('resource_type', a.resource_type, 'type', a.type,
-                                            'version', a.version, 'was_there', a.was_there),
-            milliseconds, 'deleted, although ' || a.used_by || ' came to use it meanwhile');
-        return query
-        select w, 'deleted, although ' || a.used_by || ' came to use it meanwhile: upload it again'
-        from unnest(a.ids) as w;
-    end loop;
+    ), marked as materialized (
+        select media_worker.assets_were_deleted(array_agg(a.resource_type), array_agg(a.type),
+            array_agg(a.public_id), array_agg(a.version)) from gone as a
+    ), logged as (
+        insert into public.media_sync_log
+            (operation, status, source, public_id, details, processing_time_ms, error_message)
+        select 'delete', case when a.conflict is null then 'success' else 'conflict' end,
+            'database', a.public_id, jsonb_build_object('resource_type', a.resource_type,
+                'type', a.type, 'version', a.version, 'was_there', a.was_there),
+            milliseconds, a.conflict
+        from gone as a cross join marked order by a.public_id, a.type, a.resource_type
+    )
+    select d.id, a.conflict || ': upload it again'
+    from gone as a cross join unnest(a.ids) as d(id);
 end
 $$;
 comment on function media_worker.asset_cleanup_end(uuid[], uuid, text[], bigint[], boolean[], integer) is

@@ -66,27 +66,33 @@ $$;
 comment on function media_worker.write_assets(jsonb) is
     'Writes what Media Worker knows into rows of media_assets, of whatever types their columns are: an object with the id and the new values for each. The caller has locked the rows.';
 
-create or replace function media_worker.asset_was_deleted(
-    resource_type text, type text, public_id text, version bigint default null
+create or replace function media_worker.assets_were_deleted(
+    resource_types text[], types text[], public_ids text[], versions bigint[]
 ) returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-    wanted bytea := media_worker.asset_key(resource_type, type, public_id);
     ids uuid[];
     changes jsonb;
 begin
     -- a page that was read before is recorded before this, or sees this
     perform pg_advisory_xact_lock(hashtext('media_worker'), hashtext('sync.record'));
-    insert into media_worker.deleted_assets as d (key, version) values (wanted, version)
+    insert into media_worker.deleted_assets as d (key, version)
+    select media_worker.asset_key(g.resource_type, g.type, g.public_id), max(g.version)
+    from unnest(resource_types, types, public_ids, versions)
+        as g(resource_type, type, public_id, version)
+    group by 1 order by 1
     on conflict on constraint deleted_assets_pkey do update
     set version = greatest(d.version, excluded.version), deleted_at = clock_timestamp();
     ids := array(
-        select a.id from public.media_assets as a
-        where a.deleted_at is null
-            and media_worker.asset_key(media_worker.plain(a.resource_type), media_worker.plain(a.type), a.public_id::text) = wanted
-            and coalesce(a.version <= asset_was_deleted.version, true)
-        for no key update);
+        select a.id
+        from unnest(resource_types, types, public_ids, versions)
+            as g(resource_type, type, public_id, version)
+        join public.media_assets as a on a.deleted_at is null
+            and media_worker.asset_key(media_worker.plain(a.resource_type), media_worker.plain(a.type), a.public_id::text)
+                = media_worker.asset_key(g.resource_type, g.type, g.public_id)
+            and coalesce(a.version <= g.version, true)
+        order by a.id for no key update of a);
     select jsonb_agg(jsonb_build_object('id', i.id) || case
             when coalesce(m.inserted_by_mirror, false)
             then media_worker.marked_deleted()
@@ -98,8 +104,8 @@ begin
     return cardinality(ids);
 end
 $$;
-comment on function media_worker.asset_was_deleted(text, text, text, bigint) is
-    'An asset was deleted at Cloudinary by Media Worker: rows that the mirror wrote for it (of that version or older; null: of any) are marked deleted, and what was seen of it before does not bring it back. A row that the application inserted gets sync_status error. Returns the number of rows.';
+comment on function media_worker.assets_were_deleted(text[], text[], text[], bigint[]) is
+    'Assets were deleted at Cloudinary by Media Worker: rows that the mirror wrote for them (of that version or older; null: of any) are marked deleted, and what was seen of them before does not bring them back. A row that the application inserted gets sync_status error. Returns the number of rows.';
 
 create or replace function media_worker.marked_deleted() returns jsonb
 language sql volatile set search_path = ''

@@ -9,7 +9,7 @@ declare
     plan jsonb;
     later jsonb;
 begin
-    -- shared by all that record; see asset_was_deleted()
+    -- shared by all that record; see assets_were_deleted()
     perform pg_advisory_xact_lock_shared(hashtext('media_worker'), hashtext('sync.record'));
     perform from public.media_assets as a
     where a.id in (select m.id from media_worker.matched_assets(assets) as m)
