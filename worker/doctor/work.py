@@ -103,7 +103,8 @@ async def check_library(database: Database) -> list[Finding]:
         found.append(Finding("warning", what, f"mend the cause, then {again}"))
     if row["last_full_sync_status"] == "failed":
         what = f"the last full sync failed: {row['failure']}"
-        found.append(Finding("warning", what, "media-worker sync --wait"))
+        mend = "do what it says, if it says what to do; else: media-worker sync --wait"
+        found.append(Finding("warning", what, mend))
     return found
 
 

@@ -34,7 +34,11 @@ LIMITS = """
     where remaining = 0 and reset_at > clock_timestamp() order by account
 """
 LIBRARY = """
-    select f.*, s.total_assets, s.synced, s.success_rate
+    select f.*, s.total_assets, s.synced, s.success_rate, (
+            select r.error_message from public.media_sync_runs as r
+            where f.last_full_sync_status = 'failed' and r.status = 'failed'
+                and r.single_asset is null
+            order by r.completed_at desc limit 1) as last_full_sync_error
     from public.media_sync_status as f cross join public.get_media_statistics() as s
 """
 ARCHIVE = "select * from public.archive_statistics"

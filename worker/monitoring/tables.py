@@ -43,6 +43,7 @@ def print_status(found: Mapping[str, Any]) -> None:
     if found["sync"]["total_assets"] or found["sync"]["last_full_sync_at"]:
         console.print(_library(found["sync"]))
     for line in (
+        *_failed_sync(found["sync"]),
         *_holds(found["held"]),
         *_limits(found["limits"]),
         *_pauses(found["paused"]),
@@ -106,6 +107,11 @@ def _library(figures: Row) -> Table:
         f"{last} {figures['last_full_sync_status'] or ''}".rstrip(),
     )
     return table
+
+
+def _failed_sync(figures: Row) -> Sequence[str]:
+    error = figures["last_full_sync_error"]
+    return [f"the last full sync failed: {error}"] if error else []
 
 
 def _holds(rows: Iterable[Row]) -> Sequence[str]:

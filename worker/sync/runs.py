@@ -21,6 +21,11 @@ SLICE_SECONDS = 1500.0
 MOST_RESTARTS = 3
 LOOKED_FOR_AT_ONCE = 100
 WAIT_FOR_OTHER = 10.0  # seconds
+WHAT_TO_DO = (
+    "If the assets are really gone: media-worker sync --force --wait, or select"
+    " request_media_sync(force => true). If not, it is another account: see CLOUDINARY_URL and"
+    " CLOUDINARY_CLOUD_NAME"
+)
 
 
 class SyncAccount:
@@ -77,8 +82,8 @@ class SyncAccount:
         if run.force or 2 * found.missing <= found.known:
             return None
         return (
-            f"{found.missing} of {found.known} rows have no asset at Cloudinary any more, and would"
-            " be marked deleted: look whether it is the right account, then sync with force"
+            f"{found.missing} of {found.known} rows have no asset at Cloudinary any more. That is"
+            f" more than half of them, so none was marked deleted. {WHAT_TO_DO}"
         )
 
     async def _absences(self, work: Claimed) -> None:
