@@ -63,17 +63,22 @@ begin
         from unnest(asset_ids, resource_types, types, public_ids, versions) with ordinality
             as g(asset_id, resource_type, type, public_id, version, n)
     ), named as materialized (
+        -- one by one: a page's worth of looks into an index, whatever the planner thinks of hashing
         select x.n, 'media_assets' as owner_table, a.id from asset as x
-        join public.media_assets as a on a.asset_id = x.asset_id
+        cross join lateral (
+            select r.id from public.media_assets as r where r.asset_id = x.asset_id limit 1) as a
         union
         select x.n, 'media_assets', a.id from asset as x
-        join public.media_assets as a on a.deleted_at is null
-            and media_worker.asset_key(media_worker.plain(a.resource_type), media_worker.plain(a.type), a.public_id::text)
-                = x.key
+        cross join lateral (
+            select r.id from public.media_assets as r
+            where r.deleted_at is null and x.key = media_worker.asset_key(
+                media_worker.plain(r.resource_type), media_worker.plain(r.type), r.public_id::text)
+            limit 1) as a
         union
         select x.n, 'media_files', m.id from asset as x
-        join public.media_files as m on m.public_id::text = x.public_id
-            and coalesce(m.type::text, 'upload') = x.type
+        cross join lateral (
+            select r.* from public.media_files as r where r.public_id::text = x.public_id offset 0) as m
+        where coalesce(m.type::text, 'upload') = x.type
             and coalesce(media_worker.resource_type_of(m.resource_type::text, m.secure_url::text)
                          = x.resource_type, true)
     ), noted as (
