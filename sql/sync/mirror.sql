@@ -131,7 +131,8 @@ begin
             when occupied then '{"action": "skip", "why": "another row has its name"}'
             when mine is null then jsonb_build_object('action', 'insert', 'base', base)
             else jsonb_build_object('action', 'restore', 'id', mine ->> 'id', 'base', base,
-                'write', media_worker.of_cloudinary(asset, null) || base || jsonb_build_object(
+                'write', media_worker.of_cloudinary(asset, null) || media_worker.stale_etag(asset, mine)
+                    || base || jsonb_build_object(
                     'id', mine ->> 'id', 'deleted_at', null)
                     || media_worker.agreed(true)) end;
     elsif known.looked_at > looked_at or not name_is_free or media_worker.awaits_upload(mine, known) then
@@ -140,7 +141,8 @@ begin
     end if;
     merged := media_worker.merged(media_worker.asset_fields(mine), known.base, base,
         coalesce(changed_at, (mine ->> 'updated_at')::timestamptz), asset -> 'clock', policy);
-    changed := (merged -> 'take') || media_worker.of_cloudinary(asset, mine);
+    changed := (merged -> 'take') || media_worker.of_cloudinary(asset, mine)
+        || media_worker.stale_etag(asset, mine);
     return merged || jsonb_build_object('id', mine ->> 'id', 'base', base) || case
         when changed = '{}' and known.base = base and mine ->> 'sync_status' =
                 case when (merged ->> 'same')::boolean then 'synced' else 'pending' end
@@ -186,6 +188,16 @@ as $$
 $$;
 comment on function media_worker.of_cloudinary(jsonb, jsonb) is
     'Those values of an asset that Cloudinary alone decides about and that differ from the row''s.';
+
+create or replace function media_worker.stale_etag(found jsonb, mine jsonb) returns jsonb
+language sql immutable
+as $$
+    select case when mine ->> 'etag' is not null and not found ? 'etag'
+            and mine ->> 'version' is distinct from found ->> 'version'
+        then '{"etag": null}'::jsonb else '{}' end
+$$;
+comment on function media_worker.stale_etag(jsonb, jsonb) is
+    'A row''s etag is that of another version, and listings do not tell the new one: it is not known then.';
 
 create or replace function media_worker.merged(
     mine jsonb, base jsonb, theirs jsonb, changed_at timestamptz, clock jsonb, policy text

@@ -7,6 +7,7 @@ import pytest
 from tests.support.wait import wait_until
 from tests.sync.site import Site
 from worker.demo.cloudinary.calls import Call
+from worker.demo.provider import Provider
 
 
 def test_an_empty_table_is_filled_with_tags_and_context(site: Site) -> None:
@@ -163,6 +164,22 @@ def test_an_emptied_account_does_not_empty_the_table(site: Site) -> None:
     assert len(site.rows()) == 4
     assert site.sync(force=True)["deleted"] == 4
     assert site.rows() == {}
+
+
+def test_a_replaced_file_leaves_no_hash_of_the_old_one(site: Site, provider: Provider) -> None:
+    site.sql(
+        "insert into media_assets (public_id, source_url) values ('a', %s)",
+        provider.url("/ok/cover.jpg"),
+    )
+    site.work()
+    etag = site.row("a")["etag"]
+    assert etag is not None
+    site.sync()
+    assert site.row("a")["etag"] == etag
+    site.cloudinary.account.upload("a")
+    site.sync()
+    assert site.row("a")["etag"] is None
+    site.assert_mirrored()
 
 
 def test_half_of_the_rows_may_go(site: Site) -> None:
