@@ -222,6 +222,18 @@ def test_hundreds_of_assets_take_a_call_for_each_page(mirror: Mirror) -> None:
     assert len(library.cloudinary.calls) == 11
 
 
+def test_asset_that_comes_after_its_page_was_read_is_not_missing(mirror: Mirror) -> None:
+    mirror.library.add("cat")
+    mirror.library.cloudinary.account.delete("cat")
+    hold = mirror.library.cloudinary.faults.hold("list", skip=1)
+    with ThreadPoolExecutor(1) as executor:
+        report = executor.submit(mirror.check)
+        assert hold.reached.wait(20)
+        mirror.library.cloudinary.account.upload("cat")
+        hold.release()
+    assert report.result().findings == []
+
+
 def test_account_that_is_another_one_is_not_repaired(mirror: Mirror) -> None:
     mirror.fill(*(f"a{number}" for number in range(12)))
     mirror.library.cloudinary.reset()

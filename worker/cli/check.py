@@ -19,7 +19,10 @@ def check(
         bool, typer.Option("--repair", help="Mend what can be mended; else nothing is changed.")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every object and compare its SHA-256, too.")
+        bool,
+        typer.Option(
+            "--verify", help="Read every object of the buckets and compare its SHA-256, too."
+        ),
     ] = False,
     json: Json = False,
     max_deletions: Annotated[
