@@ -1,7 +1,8 @@
 -- cleanup: how a deletion of an asset is judged, sent and recorded.
 
-create or replace function media_worker.asset_user(resource_type text, type text, public_id text)
-returns text
+create or replace function media_worker.asset_user(
+    resource_type text, type text, public_id text, asset_id text default null
+) returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
@@ -14,19 +15,18 @@ begin
                      = asset_user.resource_type, true)
     limit 1;
     if used_by is null then
-        select 'media_assets ' || a.id into used_by from public.media_assets as a
-        where media_worker.asset_key(media_worker.plain(a.resource_type), media_worker.plain(a.type), a.public_id::text)
-                = media_worker.asset_key(asset_user.resource_type, asset_user.type, asset_user.public_id)
-            and a.deleted_at is null
-            and not exists (select from media_worker.mirrored_assets as x
-                            where x.id = a.id and x.inserted_by_mirror)
+        select 'media_assets ' || r into used_by
+        from media_worker.rows_of_asset(media_worker.asset_key(
+            asset_user.resource_type, asset_user.type, asset_user.public_id), asset_user.asset_id) as r
+        where not exists (select from media_worker.mirrored_assets as x
+                          where x.id = r and x.inserted_by_mirror)
         limit 1;
     end if;
     return used_by;
 end
 $$;
-comment on function media_worker.asset_user(text, text, text) is
-    'A row of the application that uses the asset: it is not to be deleted then. Rows of media_files whose type is not known use all; rows that the mirror itself inserted use none.';
+comment on function media_worker.asset_user(text, text, text, text) is
+    'A row of the application that uses the asset (asset_id: Cloudinary''s own id of it, where it was looked at): it is not to be deleted then. Rows of media_files whose type is not known use all; rows that the mirror itself inserted use none.';
 
 create or replace function media_worker.deleted_files_of(resource_type text, type text, public_id text)
 returns setof uuid
@@ -53,11 +53,11 @@ comment on function media_worker.known_version(public.cloudinary_cleanup_queue) 
     'The newest version that a deleted row of the asset had, lately: an older row that was deleted after it had protected that version does not take it for a new upload. Null: this row had none.';
 
 create or replace function media_worker.asset_cleanup_begin(ids uuid[], token uuid)
-returns table (id uuid, public_id text, resource_type text, type text, version bigint,
+returns table (id uuid, public_id text, resource_type text, type text, version bigint, asset_id text,
                was_sent boolean, used_by text)
 language sql stable security definer set search_path = ''
 as $$
-    select q.id, q.public_id, q.resource_type, q.type, media_worker.known_version(q),
+    select q.id, q.public_id, q.resource_type, q.type, media_worker.known_version(q), q.asset_id,
         q.sent_at is not null,
         case when q.resource_type is not null
             then media_worker.asset_user(q.resource_type, q.type, q.public_id) end
@@ -68,7 +68,7 @@ comment on function media_worker.asset_cleanup_begin(uuid[], uuid) is
     'Claimed deletions, whether Cloudinary was asked for them before, and who uses the assets as far as these are known.';
 
 create or replace function media_worker.asset_cleanup_send(
-    ids uuid[], token uuid, resource_types text[]
+    ids uuid[], token uuid, resource_types text[], asset_ids text[]
 ) returns table (id uuid, verdict text, used_by text)
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
@@ -88,11 +88,11 @@ begin
     return query
     with judged as (
         select q.id, q.public_id, q.type, g.resource_type,
-            media_worker.asset_user(g.resource_type, q.type, q.public_id) as used_by,
+            media_worker.asset_user(g.resource_type, q.type, q.public_id, g.asset_id) as used_by,
             exists (select from media_worker.deleted_files_of(g.resource_type, q.type, q.public_id) as f
                     where f <> all (free))
                 or media_worker.is_sent(g.resource_type, q.type, q.public_id, token) as is_busy
-        from unnest(ids, resource_types) as g(id, resource_type)
+        from unnest(ids, resource_types, asset_ids) as g(id, resource_type, asset_id)
         join public.cloudinary_cleanup_queue as q on q.id = g.id and q.claim = token
     ), sent as (
         update public.cloudinary_cleanup_queue as q
@@ -113,7 +113,7 @@ begin
     from judged as j left join sent as s on s.id = j.id;
 end
 $$;
-comment on function media_worker.asset_cleanup_send(uuid[], uuid, text[]) is
+comment on function media_worker.asset_cleanup_send(uuid[], uuid, text[], text[]) is
     'The last word before Cloudinary is asked to delete assets of these types: send; used (by a row that has come); busy (a row is being had back, or another run deletes the asset). What is sent cannot be had back any more.';
 
 create or replace function media_worker.is_sent(
@@ -155,8 +155,8 @@ comment on function media_worker.asset_cleanup_refused(uuid[], uuid, text[]) is
     'Cloudinary has refused to delete these assets, which nobody had asked it for before: they are there, and can be had back.';
 
 create or replace function media_worker.asset_cleanup_end(
-    ids uuid[], token uuid, resource_types text[], versions bigint[], were_there boolean[],
-    milliseconds integer
+    ids uuid[], token uuid, resource_types text[], versions bigint[], asset_ids text[],
+    were_there boolean[], milliseconds integer
 ) returns table (id uuid, note text)
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
@@ -166,17 +166,17 @@ begin
     return query
     with gone as materialized (
         select g.resource_type, q.type, q.public_id, max(g.version) as version,
-            bool_or(g.was_there) as was_there, array_agg(q.id) as ids,
-            'deleted, although ' || case when bool_or(g.was_there)
-                then media_worker.asset_user(g.resource_type, q.type, q.public_id) end
+            max(g.asset_id) as asset_id, bool_or(g.was_there) as was_there, array_agg(q.id) as ids,
+            'deleted, although ' || case when bool_or(g.was_there) then media_worker.asset_user(
+                g.resource_type, q.type, q.public_id, max(g.asset_id)) end
                 || ' came to use it meanwhile' as conflict
-        from unnest(ids, resource_types, versions, were_there)
-            as g(id, resource_type, version, was_there)
+        from unnest(ids, resource_types, versions, asset_ids, were_there)
+            as g(id, resource_type, version, asset_id, was_there)
         join public.cloudinary_cleanup_queue as q on q.id = g.id and q.claim = token
         group by g.resource_type, q.type, q.public_id
     ), marked as materialized (
         select media_worker.assets_were_deleted(array_agg(a.resource_type), array_agg(a.type),
-            array_agg(a.public_id), array_agg(a.version)) from gone as a
+            array_agg(a.public_id), array_agg(a.version), array_agg(a.asset_id)) from gone as a
     ), logged as (
         insert into public.media_sync_log
             (operation, status, source, public_id, details, processing_time_ms, error_message)
@@ -190,8 +190,8 @@ begin
     from gone as a cross join unnest(a.ids) as d(id);
 end
 $$;
-comment on function media_worker.asset_cleanup_end(uuid[], uuid, text[], bigint[], boolean[], integer) is
-    'These assets are gone from Cloudinary, some of them (were_there) just now. Returns a note for each (null: none): the row that came to use it while it was deleted.';
+comment on function media_worker.asset_cleanup_end(uuid[], uuid, text[], bigint[], text[], boolean[], integer) is
+    'These assets are gone from Cloudinary, some of them (were_there) just now, or in an earlier try. Returns a note for each (null: none): the row that came to use it while it was deleted.';
 
 create or replace function media_worker.mark_as_gone(ids uuid[], token uuid, resource_types text[])
 returns void

@@ -2,7 +2,7 @@
 
 create or replace function media_worker.request_asset_deletions(
     public_ids text[], resource_types text[], types text[], versions bigint[],
-    source_table text, source_ids text[], reason text
+    source_table text, source_ids text[], reason text, asset_ids text[] default null
 ) returns setof uuid
 language sql security definer set search_path = ''
 as $$
@@ -12,21 +12,22 @@ as $$
             clock_timestamp() as now
     )
     insert into public.cloudinary_cleanup_queue
-        (public_id, resource_type, type, version, source_table, source_id, reason, database,
+        (public_id, resource_type, type, version, asset_id, source_table, source_id, reason, database,
          created_at, next_attempt_at, due_by)
-    select a.public_id, a.resource_type, a.type, a.version, request_asset_deletions.source_table,
-        a.source_id, request_asset_deletions.reason, here.name, here.now, here.after_grace,
+    select a.public_id, a.resource_type, a.type, a.version, a.asset_id,
+        request_asset_deletions.source_table, a.source_id, request_asset_deletions.reason, here.name,
+        here.now, here.after_grace,
         coalesce(here.after_grace, here.now)
             + dense_rank() over (order by a.resource_type, a.type) * interval '1 millisecond'
     from (select g.public_id, media_worker.resource_type_of(g.resource_type, null) as resource_type,
-              coalesce(nullif(g.type, ''), 'upload') as type, g.version, g.source_id
-          from unnest(public_ids, resource_types, types, versions, source_ids)
-              as g(public_id, resource_type, type, version, source_id)
+              coalesce(nullif(g.type, ''), 'upload') as type, g.version, g.asset_id, g.source_id
+          from unnest(public_ids, resource_types, types, versions, source_ids, asset_ids)
+              as g(public_id, resource_type, type, version, source_id, asset_id)
           where g.public_id <> '') as a
     cross join here
     returning id
 $$;
-comment on function media_worker.request_asset_deletions(text[], text[], text[], bigint[], text, text[], text) is
+comment on function media_worker.request_asset_deletions(text[], text[], text[], bigint[], text, text[], text, text[]) is
     'Queues the deletion of assets, a row each, after DELETE_GRACE; the arrays belong together. Only inserts: who deletes rows in another order waits for nobody. Returns the rows'' ids.';
 
 create or replace function media_worker.resource_type_of(resource_type text, secure_url text)

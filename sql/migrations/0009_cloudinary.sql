@@ -14,6 +14,7 @@ create table public.cloudinary_cleanup_queue (
     resource_type text,
     type text not null default 'upload',
     version bigint,
+    asset_id text,
     source_table text,
     source_id text,
     reason text not null default 'manual',
@@ -37,6 +38,8 @@ comment on column public.cloudinary_cleanup_queue.resource_type is
 comment on column public.cloudinary_cleanup_queue.type is 'How the asset is delivered: upload, private, authenticated, …';
 comment on column public.cloudinary_cleanup_queue.version is
     'The version that the deleted row had: a newer one at Cloudinary is not deleted. Null: any.';
+comment on column public.cloudinary_cleanup_queue.asset_id is
+    'Cloudinary''s own id of the asset that is to go: another one of that name stays. Null: not known.';
 comment on column public.cloudinary_cleanup_queue.source_table is 'Table of the row whose asset it was.';
 comment on column public.cloudinary_cleanup_queue.source_id is 'Key of that row.';
 comment on column public.cloudinary_cleanup_queue.reason is

@@ -101,7 +101,7 @@ create table media_worker.mirrored_assets (
 comment on table media_worker.mirrored_assets is
     'By media_assets.id: what row and asset had in common last. Whatever differs from it was changed since, here or there.';
 comment on column media_worker.mirrored_assets.inserted_by_mirror is
-    'Media Worker inserted the row, since it found the asset: such a row does not protect the asset.';
+    'Media Worker inserted the row, since it found the asset, or the application has deleted it since: such a row does not protect the asset.';
 comment on column media_worker.mirrored_assets.base is 'The values of public_id, resource_type, type, tags, context and display_name.';
 comment on column media_worker.mirrored_assets.looked_at is 'As of when this is known; what was looked at earlier is not written.';
 comment on column media_worker.mirrored_assets.source_hash is 'SHA-256 of the source_url that was uploaded last.';

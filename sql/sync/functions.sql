@@ -67,7 +67,7 @@ comment on function media_worker.write_assets(jsonb) is
     'Writes what Media Worker knows into rows of media_assets, of whatever types their columns are: an object with the id and the new values for each. The caller has locked the rows.';
 
 create or replace function media_worker.assets_were_deleted(
-    resource_types text[], types text[], public_ids text[], versions bigint[]
+    resource_types text[], types text[], public_ids text[], versions bigint[], asset_ids text[]
 ) returns integer
 language plpgsql security definer set search_path = ''
 as $$
@@ -85,13 +85,14 @@ begin
     on conflict on constraint deleted_assets_pkey do update
     set version = greatest(d.version, excluded.version), deleted_at = clock_timestamp();
     ids := array(
-        select a.id
-        from unnest(resource_types, types, public_ids, versions)
-            as g(resource_type, type, public_id, version)
-        join public.media_assets as a on a.deleted_at is null
-            and media_worker.asset_key(media_worker.plain(a.resource_type), media_worker.plain(a.type), a.public_id::text)
-                = media_worker.asset_key(g.resource_type, g.type, g.public_id)
-            and coalesce(a.version <= g.version, true)
+        select a.id from public.media_assets as a
+        where a.deleted_at is null and a.id in (
+            select b.id
+            from unnest(resource_types, types, public_ids, versions, asset_ids)
+                as g(resource_type, type, public_id, version, asset_id)
+            cross join lateral media_worker.rows_of_asset(
+                media_worker.asset_key(g.resource_type, g.type, g.public_id), g.asset_id) as r(id)
+            join public.media_assets as b on b.id = r.id and coalesce(b.version <= g.version, true))
         order by a.id for no key update of a);
     select jsonb_agg(jsonb_build_object('id', i.id) || case
             when coalesce(m.inserted_by_mirror, false)
@@ -104,8 +105,21 @@ begin
     return cardinality(ids);
 end
 $$;
-comment on function media_worker.assets_were_deleted(text[], text[], text[], bigint[]) is
+comment on function media_worker.assets_were_deleted(text[], text[], text[], bigint[], text[]) is
     'Assets were deleted at Cloudinary by Media Worker: rows that the mirror wrote for them (of that version or older; null: of any) are marked deleted, and what was seen of them before does not bring them back. A row that the application inserted gets sync_status error. Returns the number of rows.';
+
+create or replace function media_worker.rows_of_asset(key bytea, asset_id text) returns setof uuid
+language sql stable security definer set search_path = ''
+as $$
+    select a.id from public.media_assets as a where a.asset_id = $2 and a.deleted_at is null
+    union
+    select a.id from public.media_assets as a
+    left join media_worker.mirrored_assets as m on m.id = a.id
+    where a.deleted_at is null and coalesce(m.base ->> 'public_id' = a.public_id::text, true)
+        and media_worker.asset_key(media_worker.plain(a.resource_type), media_worker.plain(a.type), a.public_id::text) = $1
+$$;
+comment on function media_worker.rows_of_asset(bytea, text) is
+    'The live rows whose asset it is, by asset_key() and by Cloudinary''s id (null: not known). A row that is just being given the name has another asset.';
 
 create or replace function media_worker.marked_deleted() returns jsonb
 language sql volatile set search_path = ''

@@ -123,6 +123,7 @@ as $$
 declare
     merged jsonb;
     changed jsonb;
+    agreed jsonb;
     base jsonb := media_worker.asset_fields(asset);
 begin
     if mine is null or mine ->> 'deleted_at' is not null then
@@ -143,15 +144,20 @@ begin
         coalesce(changed_at, (mine ->> 'updated_at')::timestamptz), asset -> 'clock', policy);
     changed := (merged -> 'take') || media_worker.of_cloudinary(asset, mine)
         || media_worker.stale_etag(asset, mine);
+    agreed := media_worker.agreed((merged ->> 'same')::boolean);
+    if not (merged ->> 'same')::boolean and mine ->> 'sync_status' = 'error'
+            and merged ->> 'kept' is distinct from 'database' then
+        agreed := '{}';  -- what could not be pushed still cannot
+    end if;
     return merged || jsonb_build_object('id', mine ->> 'id', 'base', base) || case
-        when changed = '{}' and known.base = base and mine ->> 'sync_status' =
-                case when (merged ->> 'same')::boolean then 'synced' else 'pending' end
+        when changed = '{}' and known.base = base
+                and mine ->> 'sync_status' = coalesce(agreed ->> 'sync_status', 'error')
             then jsonb_build_object('action', 'unchanged') - 'base'
         else jsonb_build_object(
             'action', case when changed ? 'public_id' then 'rename' else 'update' end,
             'changed', changed,
             'write', changed || jsonb_build_object('id', mine ->> 'id', 'deleted_at', null)
-                || media_worker.agreed((merged ->> 'same')::boolean)) end;
+                || agreed) end;
 end
 $$;
 comment on function media_worker.mirror_verdict(jsonb, jsonb, media_worker.mirrored_assets, timestamptz, boolean, boolean, boolean, timestamptz, text) is
@@ -173,7 +179,7 @@ as $$
     select case when same
         then jsonb_build_object('sync_status', 'synced', 'sync_error', null,
                                 'last_synced_at', clock_timestamp())
-        else '{"sync_status": "pending"}' end
+        else '{"sync_status": "pending", "sync_error": null}' end
 $$;
 comment on function media_worker.agreed(boolean) is
     'What write_assets() is given for a row that is (not yet) the same as its asset.';

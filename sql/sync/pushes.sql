@@ -100,7 +100,12 @@ begin
         return 'claim lost';
     end if;
     select nullif(a.display_name::text, '') is null into is_nameless
-    from public.media_assets as a where a.id = wanted for no key update;
+    from public.media_assets as a where a.id = wanted and a.deleted_at is null for no key update;
+    if not found and pushed ? 'public_id' then
+        -- the deletion that was asked for may have come before the asset had that name
+        perform media_worker.delete_assets_of(
+            array[(pushed -> 'found') || jsonb_build_object('id', wanted)], 'hard_delete');
+    end if;
     update media_worker.mirrored_assets as m
     set base = m.base || (pushed - 'found') || given, looked_at = clock_timestamp()
     where m.id = wanted;
@@ -117,6 +122,26 @@ end
 $$;
 comment on function media_worker.push_changed(uuid, uuid, jsonb, text, timestamptz) is
     'These values of a row are at Cloudinary now (found: what it answered).';
+
+create or replace function media_worker.name_is_leaving(
+    resource_type text, type text, public_id text
+) returns boolean
+language sql stable security definer set search_path = ''
+as $$
+    select exists (
+        select from public.cloudinary_cleanup_queue as q
+        where q.public_id = $3 and q.type = $2 and q.status in ('pending', 'processing')
+            and coalesce(q.resource_type = $1, true))
+    or exists (
+        select from media_worker.asset_pushes as p
+        join media_worker.mirrored_assets as m on m.id = p.asset
+        join public.media_assets as a on a.id = p.asset
+        where p.status in ('pending', 'processing') and a.deleted_at is null
+            and a.resource_type::text = $1 and a.type::text = $2
+            and m.base ->> 'public_id' = $3 and a.public_id::text <> $3)
+$$;
+comment on function media_worker.name_is_leaving(text, text, text) is
+    'Whether the asset that has the name is about to be deleted, or given another one.';
 
 create or replace function media_worker.push_settled(asset uuid) returns void
 language sql security definer set search_path = '' set timezone = 'UTC'

@@ -168,8 +168,13 @@ begin
     update public.media_sync_runs as r
     set status = 'pending', force = r.force or coalesce(request_media_sync.force, false),
         batch_size = request_media_sync.batch_size
-    where r.status = 'pending' and r.claim is null
-        and r.single_asset is not distinct from request_media_sync.single_asset
+    where r.id = (
+        -- one that a worker has left may wait beside one that was asked for meanwhile
+        select w.id from public.media_sync_runs as w
+        where w.status = 'pending' and w.claim is null
+            and w.single_asset is not distinct from request_media_sync.single_asset
+        order by w.created_at, w.id limit 1 for no key update)
+        and r.status = 'pending' and r.claim is null
     returning r.id into waiting;
     if waiting is null then
         insert into public.media_sync_runs (force, batch_size, single_asset, due_by)

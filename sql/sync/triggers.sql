@@ -145,7 +145,8 @@ begin
     end if;
     perform media_worker.delete_assets_of(array(
         select jsonb_build_object('id', o.id, 'public_id', o.public_id, 'resource_type',
-            o.resource_type, 'type', o.type, 'version', o.version, 'secure_url', o.secure_url)
+            o.resource_type, 'type', o.type, 'version', o.version, 'asset_id', o.asset_id,
+            'secure_url', o.secure_url)
         from old_rows as o where o.deleted_at is null and o.id in (
             select x.id from old_rows as x
             except select n.id from new_rows as n where n.deleted_at is null)), 'soft_delete');
@@ -165,7 +166,8 @@ begin
     begin
         perform media_worker.delete_assets_of(array(
             select jsonb_build_object('id', o.id, 'public_id', o.public_id, 'resource_type',
-                o.resource_type, 'type', o.type, 'version', o.version, 'secure_url', o.secure_url)
+                o.resource_type, 'type', o.type, 'version', o.version, 'asset_id', o.asset_id,
+                'secure_url', o.secure_url)
             from old_rows as o where o.deleted_at is null), 'hard_delete');
     exception when others then
         raise warning 'media_worker: asking for the deletion of assets failed: %', sqlerrm;
@@ -200,14 +202,21 @@ comment on function media_worker.tg_media_assets__after_truncate() is
 create or replace function media_worker.delete_assets_of(rows jsonb[], reason text) returns void
 language sql security definer set search_path = ''
 as $$
+    -- while it is being renamed, the asset has the one name or the other
     select media_worker.request_asset_deletions(
-        array_agg(r.doc ->> 'public_id'), array_agg(r.doc ->> 'resource_type'),
-        array_agg(r.doc ->> 'type'),
+        array_agg(n.public_id), array_agg(r.doc ->> 'resource_type'), array_agg(r.doc ->> 'type'),
         array_agg(coalesce((r.doc ->> 'version')::bigint,
-                           media_worker.version_of(r.doc ->> 'secure_url', r.doc ->> 'public_id'))),
-        'media_assets', array_agg(r.doc ->> 'id'), delete_assets_of.reason)
-    from unnest(rows) as r(doc) where r.doc ->> 'public_id' <> ''
-    having count(*) > 0
+                           media_worker.version_of(r.doc ->> 'secure_url', n.public_id))),
+        'media_assets', array_agg(r.doc ->> 'id'), delete_assets_of.reason,
+        array_agg(r.doc ->> 'asset_id'))
+    from unnest(rows) as r(doc)
+    left join media_worker.mirrored_assets as m on m.id = (r.doc ->> 'id')::uuid
+    cross join lateral (
+        select r.doc ->> 'public_id' union select m.base ->> 'public_id') as n(public_id)
+    where n.public_id <> ''
+    having count(*) > 0;
+    update media_worker.mirrored_assets as m set inserted_by_mirror = true
+    where m.id in (select (r.doc ->> 'id')::uuid from unnest(rows) as r(doc))
 $$;
 comment on function media_worker.delete_assets_of(jsonb[], text) is
     'The application has deleted these rows: their assets are to go too.';

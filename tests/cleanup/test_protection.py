@@ -245,3 +245,18 @@ def test_what_was_uploaded_anew_and_deleted_during_a_deletion_goes_too(library: 
     hold.release()
     library.wait_for_rest()
     assert not library.has("cat")
+
+
+def test_a_row_that_came_after_a_lost_answer_is_told(library: Library) -> None:
+    library.delete(library.add("cat"))
+    asset = library.cloudinary.account.assets[0]
+    library.cloudinary.faults.cut("delete", after_effect=True)
+    library.work(RETRY_DELAYS="60")
+    other = library.insert(asset)
+    library.sql("update media_worker.outages set next_probe_at = now()")
+    library.start()
+    library.wait_for_rest()
+    deletion = library.deletion("cat")
+    assert f"although media_files {other} came to use it" in deletion["error_message"]
+    (line,) = library.sql("select * from media_sync_log")
+    assert (line["operation"], line["status"]) == ("delete", "conflict")

@@ -7,26 +7,25 @@ from worker.cloudinary import AssetStore, Refused
 from worker.errors import Outage
 
 
-async def test_versions_of_those_that_are_there(site: Site) -> None:
+async def test_a_look_tells_version_and_id_of_those_that_are_there(site: Site) -> None:
     names = ["a/b c", "ü&d", "plain"]
-    versions = {name: site.local.account.add(name).version for name in names}
-    found = await site.assets.versions("image", "upload", [*names, "absent"])
-    assert found == {**versions, "absent": None}
+    there = {name: site.local.account.add(name) for name in names}
+    found = await site.assets.look("image", "upload", [*names, "absent"])
+    expected = {name: (asset.version, asset.asset_id) for name, asset in there.items()}
+    assert found == {**expected, "absent": None}
     assert site.local.calls.admin == 1
 
 
 async def test_a_hundred_names_go_into_one_call_and_long_ones_into_more(site: Site) -> None:
-    await site.assets.versions("image", "upload", [f"{n:0100}" for n in range(100)])
+    await site.assets.look("image", "upload", [f"{n:0100}" for n in range(100)])
     assert site.local.calls.admin == 1
     site.local.calls.clear()
-    await site.assets.versions("image", "upload", [f"{n:0255}" for n in range(100)])
+    await site.assets.look("image", "upload", [f"{n:0255}" for n in range(100)])
     assert site.local.calls.admin == 2
 
 
 async def test_a_batch_bounds_what_one_call_names(site: Site) -> None:
-    await AssetStore(site.account, batch=10).versions(
-        "image", "upload", [f"{n}" for n in range(25)]
-    )
+    await AssetStore(site.account, batch=10).look("image", "upload", [f"{n}" for n in range(25)])
     assert site.local.calls.admin == 3
 
 
@@ -53,6 +52,6 @@ async def test_what_is_refused_is_found_by_halving(site: Site) -> None:
 
 async def test_an_outage_is_said_of_all(site: Site) -> None:
     site.local.faults.answer("list", 503, times=9)
-    said = await site.assets.versions("image", "upload", ["a", "b"])
+    said = await site.assets.look("image", "upload", ["a", "b"])
     assert all(isinstance(each, Outage) for each in said.values())
     assert site.local.calls.admin == 1

@@ -107,3 +107,58 @@ def test_thousands_of_deletions_in_one_statement_are_asked_for_at_once(site: Sit
     site.sql("delete from media_assets")
     assert site.one("select count(*) from cloudinary_cleanup_queue") == 5000
     assert site.one("select total_assets from get_media_statistics()") == 0
+
+
+def test_a_row_deleted_before_its_new_name_was_pushed_takes_its_asset_along(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    site.sql("update media_assets set public_id = 'b'")
+    site.sql("delete from media_assets")
+    other = site.cloudinary.account.add("b", version=1)
+    site.work()
+    assert site.cloudinary.account.assets == [other]
+
+
+def test_a_row_deleted_while_it_is_renamed_takes_its_asset_along(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    hold = site.cloudinary.faults.hold("rename", after_effect=True)
+    worker = site.start()
+    site.sql("update media_assets set public_id = 'b'")
+    wait_until(hold.reached.is_set, message="the call", timeout=20)
+    site.sql("delete from media_assets")
+    worker.kill()
+    hold.release()
+    site.work()
+    assert len(site.cloudinary.account) == 0
+
+
+def test_a_row_s_asset_is_protected_under_whatever_name_it_has(site: Site) -> None:
+    account = site.cloudinary.account
+    asset = account.add("x")
+    site.sql("insert into media_assets (public_id) values ('x')")
+    site.work()
+    site.sql("insert into media_files (public_id, resource_type) values ('a', 'image')")
+    site.sql("delete from media_files")
+    account.rename("x", "a")
+    site.work()
+    there = account.get("a")
+    assert there is not None and there.asset_id == asset.asset_id
+    assert "media_assets" in site.one("select error_message from cloudinary_cleanup_queue")
+
+
+def test_a_row_that_the_mirror_brought_back_protects_nothing(site: Site) -> None:
+    account = site.cloudinary.account
+    account.add("a")
+    site.sql("insert into media_assets (public_id) values ('a')")
+    site.work()
+    account.upload("a")
+    site.sql("update media_assets set deleted_at = now()")
+    site.work()
+    site.sync()
+    assert set(site.rows()) == {"a"}
+    site.sql("insert into media_files (public_id, resource_type) values ('a', 'image')")
+    site.sql("delete from media_files")
+    site.work()
+    assert len(account) == 0
+    assert site.rows() == {}

@@ -278,5 +278,13 @@ def test_an_asset_that_has_taken_another_ones_name_is_a_new_one(site: Site) -> N
     assert site.row("photo-old")["id"] == kept
 
 
+def test_asking_again_while_several_runs_wait_is_no_error(site: Site) -> None:
+    # a run that a killed worker has left, and one that was asked for meanwhile
+    site.sql("insert into media_sync_runs (created_at) values (now() - interval '1 hour'), (now())")
+    oldest = site.one("select id from media_sync_runs order by created_at limit 1")
+    assert site.one("select request_media_sync(force => true)") == oldest
+    assert site.one("select count(*) from media_sync_runs") == 2
+
+
 def _has_cursor(call: Call) -> bool:
     return bool(call.params.text("next_cursor"))

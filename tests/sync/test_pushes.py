@@ -346,3 +346,57 @@ def test_an_undone_deletion_brings_the_row_back(site: Site) -> None:
     site.work()
     site.assert_mirrored()
     assert set(site.rows()) == {"a"}
+
+
+def test_an_asset_that_goes_right_before_it_is_changed_is_looked_for_again(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    hold = site.cloudinary.faults.hold("update")
+    site.start()
+    site.sql("update media_assets set tags = '{x}'")
+    wait_until(hold.reached.is_set, message="the call", timeout=20)
+    site.cloudinary.account.delete("a")
+    hold.release()
+    site.wait_for("select deleted_at is not null from media_assets")
+    assert site.one("select count(*) from media_assets where sync_status = 'error'") == 0
+
+
+def test_a_row_whose_asset_went_is_not_taken_for_the_owner_of_its_new_name(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    site.cloudinary.account.delete("a")
+    site.cloudinary.account.add("b")
+    site.sql("update media_assets set public_id = 'b'")
+    site.work()
+    assert site.rows() == {}
+    site.sync()
+    site.assert_mirrored()
+    assert set(site.rows()) == {"b"}
+
+
+def test_a_rename_waits_for_the_deletion_of_what_has_the_name(site: Site) -> None:
+    asset = site.cloudinary.account.add("a")
+    site.cloudinary.account.add("b")
+    site.sync()
+    site.one("select pause_queue('cleanup')")
+    site.sql("delete from media_assets where public_id = 'b'")
+    site.sql("update media_assets set public_id = 'b'")
+    site.start().wait_for_log("is about to go")
+    site.one("select resume_queue('cleanup')")
+    site.wait_for("select sync_status = 'synced' from media_assets")
+    site.assert_mirrored()
+    assert site.row("b")["asset_id"] == asset.asset_id
+
+
+def test_what_cannot_be_pushed_stays_an_error_whoever_looks_at_it(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    site.cloudinary.account.add("b")
+    site.sql("update media_assets set public_id = 'b'")
+    site.work()
+    assert "another public_id" in site.row("b")["sync_error"]
+    site.cloudinary.account.change("a", tags=["x"])
+    site.sync()
+    row = site.row("b")
+    assert (row["sync_status"], row["tags"]) == ("error", ["x"])
+    assert "another public_id" in row["sync_error"]

@@ -9,13 +9,14 @@ from typing import Protocol
 from uuid import UUID
 
 from worker.cleanup.model import AssetDeletion, Permission, Target
+from worker.cloudinary import Found
 from worker.cloudinary.failures import NOT_CARRIED_OUT
 from worker.errors import Busy, ClaimLost, Permanent, Pointless, WorkError
 from worker.queue.model import Claimed, Done, Outcome
 
 Outcomes = dict[UUID, Outcome | WorkError]
 Kind = tuple[str, str]  # resource type and type
-Look = Mapping[str, int | WorkError | None]
+Look = Mapping[str, Found | WorkError | None]
 Looks = Mapping[Kind, Look]
 BUSY_SECONDS = 2.0
 
@@ -34,7 +35,7 @@ class AssetDeletions(Protocol):
 class Assets(Protocol):
     """The account's assets."""
 
-    async def versions(self, resource_type: str, type: str, public_ids: Sequence[str]) -> Look: ...
+    async def look(self, resource_type: str, type: str, public_ids: Sequence[str]) -> Look: ...
     async def delete(
         self, resource_type: str, type: str, public_ids: Sequence[str]
     ) -> Mapping[str, WorkError | None]: ...
@@ -53,8 +54,10 @@ class DeleteAssets:
         token = works[0].token
         asked = await self._deletions.begin(works)
         outcomes: Outcomes = {work.id: ClaimLost("taken over") for work in works}
-        outcomes |= {each.id: _kept(each.used_by) for each in asked if each.used_by}
-        free = [each for each in asked if not each.used_by]
+        # of what was asked for before, it is looked whether it is gone already
+        kept = [each for each in asked if each.used_by and not each.was_sent]
+        outcomes |= {each.id: _kept(each.used_by) for each in kept}
+        free = [each for each in asked if each not in kept]
         looks = await self._look(free)
         targets: list[Target] = []
         for each in free:
@@ -65,8 +68,8 @@ class DeleteAssets:
                 outcomes[each.id] = Done(f"cancelled: {reason}")
             except WorkError as error:
                 outcomes[each.id] = error
-        outcomes |= await self._record([t for t in targets if t.version is None], token)
-        for group in self._groups([t for t in targets if t.version is not None]):
+        outcomes |= await self._record([t for t in targets if t.found is None], token)
+        for group in self._groups([t for t in targets if t.found is not None]):
             outcomes |= await self._delete(group, token)
         return outcomes
 
@@ -75,7 +78,7 @@ class DeleteAssets:
         for each in deletions:
             for resource_type in each.resource_types:
                 wanted[resource_type, each.type][each.public_id] = None
-        return {kind: await self._assets.versions(*kind, list(ids)) for kind, ids in wanted.items()}
+        return {kind: await self._assets.look(*kind, list(ids)) for kind, ids in wanted.items()}
 
     def _groups(self, targets: Sequence[Target]) -> Iterator[list[Target]]:
         kinds: defaultdict[Kind, list[Target]] = defaultdict(list)
@@ -125,27 +128,29 @@ def _judge(deletion: AssetDeletion, looks: Looks) -> list[Target]:
 
     Raises what speaks against it.
     """
-    there: dict[str, int] = {}
+    there: dict[str, Found] = {}
     for resource_type in deletion.resource_types:
-        version = looks[resource_type, deletion.type][deletion.public_id]
-        if isinstance(version, WorkError):
-            raise version
-        if version is not None:
-            there[resource_type] = version
+        found = looks[resource_type, deletion.type][deletion.public_id]
+        if isinstance(found, WorkError):
+            raise found
+        if found is not None:
+            there[resource_type] = found
     if not there:
         return [Target(deletion, each, None) for each in deletion.resource_types]
     if len(there) > 1:
         raise _ambiguous(deletion, there)
-    ((resource_type, version),) = there.items()
-    if deletion.version is not None and version > deletion.version:
+    ((resource_type, found),) = there.items()
+    if deletion.version is not None and found.version > deletion.version:
         raise Pointless(
-            f"the asset's version at Cloudinary, {version}, is newer than the deleted row's,"
+            f"the asset's version at Cloudinary, {found.version}, is newer than the deleted row's,"
             f" {deletion.version}"
         )
-    return [Target(deletion, resource_type, version)]
+    if deletion.asset_id is not None and found.asset_id not in (None, deletion.asset_id):
+        raise Pointless("the asset that has the name at Cloudinary is another one")
+    return [Target(deletion, resource_type, found)]
 
 
-def _ambiguous(deletion: AssetDeletion, there: Mapping[str, int]) -> Permanent:
+def _ambiguous(deletion: AssetDeletion, there: Mapping[str, Found]) -> Permanent:
     found = ", ".join(f"{each}/{deletion.type}/{deletion.public_id}" for each in there)
     return Permanent(
         f"the row did not say which of these it was, and none was deleted: {found};"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from worker.cloudinary import Found
 from worker.cloudinary.documents import RESOURCE_TYPES
 
 
@@ -27,7 +28,8 @@ class Deletion:
 class AssetDeletion:
     """A claimed deletion of an asset.
 
-    `resource_type` is None where it is not known, `version` where the deleted row had none.
+    `resource_type` is None where it is not known, `version` and `asset_id` (Cloudinary's own)
+    where the deleted row had none.
     `was_sent`: Cloudinary was asked for it in an earlier try. `used_by` names a row that uses it.
     """
 
@@ -36,6 +38,7 @@ class AssetDeletion:
     resource_type: str | None
     type: str
     version: int | None
+    asset_id: str | None
     was_sent: bool
     used_by: str | None
 
@@ -47,16 +50,31 @@ class AssetDeletion:
 
 @dataclass(frozen=True)
 class Target:
-    """A deletion whose asset is known for sure; `version` is None where it is not there."""
+    """A deletion whose asset is known for sure; `found` is None where it is not there."""
 
     deletion: AssetDeletion
     resource_type: str
-    version: int | None
+    found: Found | None
 
     @property
     def id(self) -> UUID:
         """The deletion's."""
         return self.deletion.id
+
+    @property
+    def was_there(self) -> bool:
+        """Now, or perhaps in an earlier try."""
+        return self.found is not None or self.deletion.was_sent
+
+    @property
+    def version(self) -> int | None:
+        """What was found there."""
+        return self.found.version if self.found else None
+
+    @property
+    def asset_id(self) -> str | None:
+        """That of the asset that was found, or else that the deleted row had."""
+        return self.found.asset_id if self.found else self.deletion.asset_id
 
     @property
     def public_id(self) -> str:

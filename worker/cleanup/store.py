@@ -70,8 +70,13 @@ class AssetCleanupStore:
     async def send(self, targets: Sequence[Target], token: UUID) -> Mapping[UUID, Permission]:
         """The last word on each; what may be sent is marked as sent."""
         rows = await self._database.call(
-            "select * from media_worker.asset_cleanup_send(%s, %s, %s)",
-            ([t.id for t in targets], token, [t.resource_type for t in targets]),
+            "select * from media_worker.asset_cleanup_send(%s, %s, %s, %s::text[])",
+            (
+                [t.id for t in targets],
+                token,
+                [t.resource_type for t in targets],
+                [t.asset_id for t in targets],
+            ),
         )
         return {row["id"]: Permission(row["verdict"], row["used_by"]) for row in rows}
 
@@ -90,13 +95,14 @@ class AssetCleanupStore:
         """The assets are gone; returns what there is to be said of each."""
         rows = await self._database.call(
             "select * from media_worker.asset_cleanup_end"
-            "(%s, %s, %s, %s::bigint[], %s::boolean[], %s)",
+            "(%s, %s, %s, %s::bigint[], %s::text[], %s::boolean[], %s)",
             (
                 [t.id for t in targets],
                 token,
                 [t.resource_type for t in targets],
                 [t.version for t in targets],
-                [t.version is not None for t in targets],
+                [t.asset_id for t in targets],
+                [t.was_there for t in targets],
                 milliseconds,
             ),
         )

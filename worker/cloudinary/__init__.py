@@ -2,7 +2,7 @@
 
 from worker.cloudinary.account import Account, Keep
 from worker.cloudinary.admin import AdminApi
-from worker.cloudinary.assets import AssetStore
+from worker.cloudinary.assets import AssetStore, Found
 from worker.cloudinary.budget import Budget
 from worker.cloudinary.failures import SERVICE, Limited, NoAccess, NotFound, Refused
 
@@ -12,6 +12,7 @@ __all__ = [
     "AdminApi",
     "AssetStore",
     "Budget",
+    "Found",
     "Keep",
     "Limited",
     "NoAccess",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from worker.cloudinary.account import Account
@@ -17,6 +17,13 @@ LONGEST_QUERY = 15_000
 T = TypeVar("T")
 
 
+class Found(NamedTuple):
+    """An asset that is there; very old ones have no id of their own."""
+
+    version: int
+    asset_id: str | None
+
+
 class AssetStore:
     """Assets of an account, named by public id; `batch` bounds how many one call names.
 
@@ -27,17 +34,17 @@ class AssetStore:
         self._account = account
         self._batch = min(batch, MOST_IDS)
 
-    async def versions(
+    async def look(
         self, resource_type: str, type: str, public_ids: Collection[str]
-    ) -> dict[str, int | WorkError | None]:
-        """The version of each, None where there is no such asset."""
+    ) -> dict[str, Found | WorkError | None]:
+        """What there is of each, None where there is no such asset."""
 
-        async def look(ids: Sequence[str]) -> Mapping[str, int | None]:
+        async def look_at(ids: Sequence[str]) -> Mapping[str, Found | None]:
             return await self._look(["resources", resource_type, type], ids)
 
-        found: dict[str, int | WorkError | None] = {}
+        found: dict[str, Found | WorkError | None] = {}
         for ids in chunks(public_ids, most=self._batch):
-            found |= await in_halves(ids, look)
+            found |= await in_halves(ids, look_at)
         return found
 
     async def delete(
@@ -50,12 +57,12 @@ class AssetStore:
 
         return await in_halves(public_ids, delete)
 
-    async def _look(self, path: Sequence[str], ids: Sequence[str]) -> Mapping[str, int | None]:
+    async def _look(self, path: Sequence[str], ids: Sequence[str]) -> Mapping[str, Found | None]:
         params: dict[str, Any] = {"public_ids": ids, "max_results": MOST_IDS}
-        found: dict[str, int | None] = dict.fromkeys(ids)
+        found: dict[str, Found | None] = dict.fromkeys(ids)
         while True:
             body = await self._account.call("GET", path, params)
-            found |= {asset["public_id"]: int(asset["version"]) for asset in body["resources"]}
+            found |= {asset["public_id"]: _found(asset) for asset in body["resources"]}
             # what is not named here would be taken for absent
             if not body.get("next_cursor"):
                 return found
@@ -82,6 +89,10 @@ async def in_halves(
         return dict.fromkeys(ids, error)
     middle = len(ids) // 2
     return {**await in_halves(ids[:middle], act), **await in_halves(ids[middle:], act)}
+
+
+def _found(asset: Mapping[str, Any]) -> Found:
+    return Found(int(asset["version"]), asset.get("asset_id"))
 
 
 def _deleted(said: object) -> WorkError | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from worker.cloudinary import NotFound
 from worker.cloudinary.documents import RESOURCE_TYPES, TYPE
 from worker.errors import ClaimLost, Permanent, Pointless, Temporary, WorkError
 from worker.queue.model import Claimed, Done, Outcome, unexpected
@@ -102,17 +103,27 @@ class PushChanges:
             to = changes.pop("public_id", name)
             if to != name:
                 started = await self._store.now()
-                found = await self._uploads.rename(name, to, **push.kind._asdict())
+                found = await self._rename(push, to)
                 await self._record(work, {"public_id": to, "found": found}, "rename", started)
             if changes:
                 started = await self._store.now()
                 found = await self._account.update(*push.kind, to, changes)
                 await self._record(work, {**changes, "found": found}, "update", started)
             return Done()
+        except NotFound as error:
+            return Temporary(f"{error}: it went just now, and is looked for again")
         except WorkError as error:
             return error
         except Exception as error:
             return unexpected(error, id=str(work.id))
+
+    async def _rename(self, push: Push, to: str) -> Document:
+        try:
+            return await self._uploads.rename(push.name, to, **push.kind._asdict())
+        except Permanent as error:
+            if await self._store.name_is_leaving(push.kind, to):
+                raise Temporary(f"{error}; the asset that has the name is about to go") from error
+            raise
 
     async def _record(
         self, work: Claimed, pushed: Document, operation: str, started: datetime
@@ -151,9 +162,10 @@ def _recorded(said: str, found: Document) -> Outcome | WorkError:
 
 
 def _is_there(push: Push, found: Sequence[Document]) -> bool:
-    names = (push.name, push.mine["public_id"])
+    # what has the name that it is to be given is another asset
     return any(
-        asset["asset_id"] == push.mine["asset_id"] or asset["public_id"] in names for asset in found
+        asset["asset_id"] == push.mine["asset_id"] or asset["public_id"] == push.name
+        for asset in found
     )
 
 

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from worker.errors import Busy, ClaimLost
 from worker.queue.model import Claimed
 from worker.queue.store import Caller, patiently, plain_text
-from worker.sync.model import Document, Event, Missing, Policy, Push, Run
+from worker.sync.model import Document, Event, Kind, Missing, Policy, Push, Run
 
 CLAIM_LOST = "MW001"
 P = ParamSpec("P")
@@ -166,6 +166,15 @@ class SyncStore:
                 work.id, work.token, Jsonb(pushed), operation, started,
             )
         )  # fmt: skip
+
+    @patiently
+    async def name_is_leaving(self, kind: Kind, public_id: str) -> bool:
+        """Whether the asset that has the name is about to lose it."""
+        return bool(
+            await self._one(
+                "select media_worker.name_is_leaving(%s, %s, %s) as one", *kind, public_id
+            )
+        )
 
     @patiently
     async def push_failed(self, work: Claimed, message: str) -> None:
