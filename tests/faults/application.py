@@ -64,6 +64,10 @@ class Sessions:
         """The statements of one transaction."""
         raise NotImplementedError
 
+    def commit(self, connection: psycopg.Connection) -> None:
+        """The end of a transaction that is not rolled back."""
+        connection.commit()
+
     def _session(self, seed: int) -> None:
         dice = random.Random(seed)
         with psycopg.connect(self._url) as connection:
@@ -86,7 +90,7 @@ class Sessions:
         try:
             self.write(connection, dice)
             if commits:
-                connection.commit()
+                self.commit(connection)
             else:
                 connection.rollback()
         finally:
