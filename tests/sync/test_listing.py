@@ -89,7 +89,9 @@ def test_filters(few: Site, filters: dict[str, Any], expected: list[str]) -> Non
     assert found["total"] == len(expected)
 
 
-@pytest.mark.parametrize("filters", [{"page": 0}, {"page_size": 0}, {"page_size": 501}])
+@pytest.mark.parametrize(
+    "filters", [{"page": 0}, {"page": -(2**31)}, {"page_size": 0}, {"page_size": 501}]
+)
 def test_senseless_pages_are_refused(site: Site, filters: dict[str, int]) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue):
         listing(site, **filters)
@@ -113,6 +115,20 @@ def test_many_that_are_all_old_are_found_too(site: Site) -> None:
         found = listing(site, **filters)
         assert found["total_capped"]
         assert found["items"][0]["display_name"] == "Name 9001"
+        deep = listing(site, **filters, page=200)
+        assert deep["items"][-1]["display_name"] == "Name 19000"
+
+
+def test_of_what_is_frequent_the_newest_are_found(site: Site) -> None:
+    load(site, 20_000)
+    site.sql("set session_replication_role = replica")
+    site.sql("update media_assets set tags = '{x}' where substring(asset_id, 3)::integer % 3 > 0")
+    site.sql("update media_assets set folder = 'f' where substring(asset_id, 3)::integer <= 18000")
+    site.sql("set session_replication_role = origin")
+    for filters in ({"search": "x"}, {"tags": ["x"], "folder": "f"}):
+        found = listing(site, **filters, page=2)
+        assert found["items"][0]["display_name"] == "Name 76"
+        assert found["items"][-1]["display_name"] == "Name 149"
 
 
 @pytest.mark.parametrize(
