@@ -35,7 +35,8 @@ def test_what_happens_at_cloudinary_reaches_the_table(site: Site) -> None:
     account.rename("b", "c")
     account.delete("gone")
     outcomes = apply(site, *told.all)
-    assert outcomes == ["applied"] * 6
+    # whichever comes first brings all that has changed in its asset
+    assert len(outcomes) == 6 and set(outcomes) <= {"applied", "unchanged"}
     site.assert_mirrored()
     assert (site.row("a")["display_name"], site.row("a")["folder"]) == ("A", "f")
     assert [line["operation"] for line in site.log("c")] == ["rename"]
