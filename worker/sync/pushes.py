@@ -90,7 +90,6 @@ class PushChanges:
         there = {asset["asset_id"] for asset in found}
         outcomes: Outcomes = {}
         absent = [push for push in pushes if not _is_there(push, found)]
-        await self._store.absent([p.asset for p in absent], looked_at, source="cloudinary")
         outcomes |= {push.id: _absence(push) for push in absent}
         rest = [claims[push.id] for push in pushes if push.id not in outcomes]
         for push in await self._store.pushes(rest) if rest and there else ():
@@ -169,9 +168,13 @@ def _is_there(push: Push, found: Sequence[Document]) -> bool:
     )
 
 
-def _absence(push: Push) -> Outcome | WorkError:
+def _absence(push: Push) -> WorkError:
     if push.base is not None:
-        return Done("its asset is no longer at Cloudinary: the row is marked deleted")
+        # to mark rows deleted is up to comparisons, which notice when it is the wrong account
+        return Permanent(
+            f"Cloudinary no longer has {push.kind.resource_type} {push.name}: delete the row, or"
+            " set another source_url to upload"
+        )
     return Permanent(
         f"Cloudinary has no {push.kind.resource_type} {push.name}, and the row has no source_url"
         " to upload: set one, or correct public_id and resource_type"
