@@ -31,3 +31,7 @@ create index concurrently if not exists media_worker_assets_words
 -- serves list_media: with these tags
 create index concurrently if not exists media_worker_assets_tags
     on public.media_assets using gin (media_worker.tag_keys(tags::text[])) where deleted_at is null;
+
+-- serves sync_reconcile, which looks for them all the time
+create index concurrently if not exists media_worker_assets_pending
+    on public.media_assets (id) where sync_status = 'pending' and deleted_at is null;
