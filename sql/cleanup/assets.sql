@@ -214,18 +214,27 @@ create or replace function media_worker.end_other_deletions(
 ) returns void
 language sql security definer set search_path = ''
 as $$
+    -- step by step: whatever the planner believes of the queue, it goes from few to few
+    with mine as materialized (
+        select q.public_id, q.type, g.resource_type, q.started_at
+        from unnest(ids, resource_types) as g(id, resource_type)
+        join public.cloudinary_cleanup_queue as q on q.id = g.id and q.claim = token
+    ), same as materialized (
+        select x.id from mine as m cross join lateral (
+            select q.id, q.type, q.resource_type, q.created_at
+            from public.cloudinary_cleanup_queue as q
+            where q.public_id = m.public_id offset 0) as x
+        -- of what was deleted later the asset may have been uploaded anew
+        where x.created_at < m.started_at and x.type = m.type and x.resource_type = m.resource_type
+    )
     update public.cloudinary_cleanup_queue as q
     set status = 'completed', completed_at = clock_timestamp(), error_message = null,
         next_attempt_at = null, parked = false, updated_at = clock_timestamp()
-    where q.id in (
-        select w.id from unnest(ids, resource_types) as g(id, resource_type)
-        join public.cloudinary_cleanup_queue as d on d.id = g.id and d.claim = token
-        join public.cloudinary_cleanup_queue as w on w.public_id = d.public_id
-            and w.status <> 'completed'
-        -- of what was deleted later the asset may have been uploaded anew
-        where w.created_at < d.started_at and w.type = d.type and w.resource_type = g.resource_type
+    where q.id = any (array(
+        select w.id from public.cloudinary_cleanup_queue as w
+        where w.id = any (array(select s.id from same as s))
             and w.status = 'pending' and w.claim is null
-        order by w.id for no key update of w skip locked)
+        order by w.id for no key update skip locked))
 $$;
 comment on function media_worker.end_other_deletions(uuid[], uuid, text[]) is
     'The assets are gone: what else waits to delete them has nothing left to do.';

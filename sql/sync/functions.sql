@@ -94,6 +94,9 @@ begin
                 media_worker.asset_key(g.resource_type, g.type, g.public_id), g.asset_id) as r(id)
             join public.media_assets as b on b.id = r.id and coalesce(b.version <= g.version, true))
         order by a.id for no key update of a);
+    if ids = '{}' then
+        return 0;
+    end if;
     select jsonb_agg(jsonb_build_object('id', i.id) || case
             when coalesce(m.inserted_by_mirror, false)
             then media_worker.marked_deleted()
@@ -101,7 +104,7 @@ begin
                 'its asset was deleted at Cloudinary when the row came: upload the file again') end)
     into changes
     from unnest(ids) as i(id) left join media_worker.mirrored_assets as m on m.id = i.id;
-    perform media_worker.write_assets(coalesce(changes, '[]'));
+    perform media_worker.write_assets(changes);
     return cardinality(ids);
 end
 $$;

@@ -12,7 +12,7 @@ begin
     -- shared by all that record; see assets_were_deleted()
     perform pg_advisory_xact_lock_shared(hashtext('media_worker'), hashtext('sync.record'));
     perform from public.media_assets as a
-    where a.id in (select m.id from media_worker.matched_assets(assets) as m)
+    where a.id = any (array(select m.id from media_worker.matched_assets(assets) as m))
     order by a.id for no key update;
     plan := media_worker.mirror_plan(assets, looked_at, policy);
     -- another row has the name of these, and may be about to lose it
@@ -75,11 +75,17 @@ as $$
             e.doc ->> 'resource_type', e.doc ->> 'type', e.doc ->> 'public_id') as key
         from jsonb_array_elements(found) with ordinality as e(doc, n)
     ) as f
-    left join public.media_assets as mine on mine.asset_id = f.doc ->> 'asset_id'
-    left join public.media_assets as named on named.deleted_at is null
-        and media_worker.asset_key(media_worker.plain(named.resource_type), media_worker.plain(named.type), named.public_id::text)
-            = f.key
-    left join media_worker.mirrored_assets as m on m.id = named.id
+    -- each by its index (that is what OFFSET is for), however large the table was last seen
+    left join lateral (
+        select a.id, a.deleted_at from public.media_assets as a
+        where a.asset_id = f.doc ->> 'asset_id' offset 0) as mine on true
+    left join lateral (
+        select a.id, a.asset_id from public.media_assets as a
+        where a.deleted_at is null
+            and media_worker.asset_key(media_worker.plain(a.resource_type), media_worker.plain(a.type), a.public_id::text)
+                = f.key offset 0) as named on true
+    left join lateral (
+        select x.base from media_worker.mirrored_assets as x where x.id = named.id offset 0) as m on true
     -- its name is this asset's, unless it is just being given that name, or has an asset already
     left join lateral (
         select named.id where coalesce(m.base ->> 'public_id' = f.doc ->> 'public_id', true)
@@ -94,7 +100,7 @@ returns jsonb
 language sql stable security definer set search_path = '' set timezone = 'UTC'
 as $$
     select coalesce(jsonb_agg(media_worker.mirror_verdict(
-            x.doc, to_jsonb(a), m, p.changed_at, x.occupant is not null, x.occupant_is_known, x.may_come,
+            x.doc, case when a.id is not null then to_jsonb(a) end, m.known, p.changed_at, x.occupant is not null, x.occupant_is_known, x.may_come,
             mirror_plan.looked_at, mirror_plan.policy)
         || jsonb_build_object('found', x.doc, 'dead', x.dead, 'occupant', x.occupant)
         order by x.n), '[]')
@@ -107,9 +113,12 @@ as $$
                                 where d.key = t.key and d.deleted_at >= mirror_plan.looked_at) as may_come
         from media_worker.matched_assets(found) as t
     ) as x
-    left join public.media_assets as a on a.id = x.id
-    left join media_worker.mirrored_assets as m on m.id = x.id
-    left join media_worker.asset_pushes as p on p.asset = x.id
+    left join lateral (
+        select r.* from public.media_assets as r where r.id = x.id offset 0) as a on true
+    left join lateral (
+        select r as known from media_worker.mirrored_assets as r where r.id = x.id offset 0) as m on true
+    left join lateral (
+        select r.changed_at from media_worker.asset_pushes as r where r.asset = x.id offset 0) as p on true
 $$;
 comment on function media_worker.mirror_plan(jsonb, timestamptz, text) is
     'What is to be done about each of these assets; see mirror_verdict().';

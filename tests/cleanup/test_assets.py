@@ -118,6 +118,28 @@ def test_a_thousand_rows_of_three_types_need_at_most_25_calls(library: Library) 
     assert library.cloudinary.calls.admin <= 25
 
 
+def test_what_waits_costs_a_run_nothing(library: Library) -> None:
+    library.sql(
+        "insert into media_files (public_id, resource_type)"
+        " select 'n' || n, 'image' from generate_series(1, 6000) as n"
+    )
+    library.sql("delete from media_files")
+    token = library.one("select gen_random_uuid()")
+    library.sql(
+        "update cloudinary_cleanup_queue set status = 'processing', claim = %s where id in"
+        " (select id from cloudinary_cleanup_queue limit 100)",
+        token,
+    )
+    library.sql("set statement_timeout = '1s'")
+    library.sql(
+        "select media_worker.end_other_deletions(array_agg(id), %s, array_agg('image'::text))"
+        " from cloudinary_cleanup_queue where claim = %s",
+        token, token,
+    )  # fmt: skip
+    waiting = "select count(*) from cloudinary_cleanup_queue where status = 'pending'"
+    assert library.one(waiting) == 5900
+
+
 def test_deletions_asked_for_by_hand_are_carried_out(library: Library) -> None:
     library.cloudinary.account.add("cat")
     library.sql("insert into cloudinary_cleanup_queue (public_id) values ('cat')")
