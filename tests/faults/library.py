@@ -116,6 +116,13 @@ class MediaLibrary(Sessions):
                 time.sleep(dice.random() * LONGEST_HOLD)  # a transaction that is held open
         time.sleep(dice.random() * LONGEST_PAUSE)
 
+    def give_up_some(self) -> None:
+        """Every third asset is wanted no more."""
+        with psycopg.connect(self._url) as connection:
+            for name in self._names[::3]:
+                self._give_up(connection, name, random.Random(0))
+            self.commit(connection)
+
     def commit(self, connection: psycopg.Connection) -> None:
         row = connection.execute("select pg_current_xact_id_if_assigned()::text::bigint").fetchone()
         sent = time.time()

@@ -55,9 +55,11 @@ def test_both_sides_agree_and_nothing_in_use_was_deleted(
         _live(site, library, operations)
     finally:
         library.stop()
+    library.give_up_some()
     assert library.trouble == []
     _settle(site, library)
     site.assert_mirrored()
+    _assert_same_display_names(site)
     _assert_nothing_in_use_was_deleted(site, library, trail)
     _assert_what_was_deleted_is_gone(site, library, trail)
 
@@ -151,6 +153,12 @@ def _wait_for_rest(site: Site) -> None:
         raise AssertionError(f"no rest: {site.sql(UNFINISHED)}") from None
 
 
+def _assert_same_display_names(site: Site) -> None:
+    account = {asset.public_id: asset for asset in site.cloudinary.account.assets}
+    for name, row in site.rows().items():
+        assert (row["display_name"] or "") == account[name].display_name
+
+
 def _assert_nothing_in_use_was_deleted(site: Site, library: MediaLibrary, trail: Trail) -> None:
     uses, done, between = trail.uses(library.commits_of), deletions(site), 0
     for effect in done:
@@ -160,20 +168,21 @@ def _assert_nothing_in_use_was_deleted(site: Site, library: MediaLibrary, trail:
         assert [u for u in in_use if u.begin < look.at - LOOK] == [], (effect, look)
         if [use for use in in_use if use.end > look.ended]:
             between += 1
-            _assert_named(site, effect)
+            _assert_named(site, effect, {use.row for use in users(uses, effect.asset)})
     print(f"{len(done)} deletions, {between} rows came in between")
     assert uses and done
 
 
-def _assert_named(site: Site, effect: Effect) -> None:
+def _assert_named(site: Site, effect: Effect, rows: set[str]) -> None:
     """The deletion and the log say that a row came to use the asset."""
-    for table in ("cloudinary_cleanup_queue", "media_sync_log"):
-        said = site.sql(
-            f"select error_message from {table} where public_id = %s"
-            " and error_message like '%%came to use it meanwhile%%'",
-            effect.public_id,
+    for table, ended in (
+        ("cloudinary_cleanup_queue", "completed_at"), ("media_sync_log", "created_at"),
+    ):  # fmt: skip
+        query = (
+            f"select error_message from {table} where public_id = %s and {ended} > to_timestamp(%s)"
         )
-        assert said, (table, effect)
+        told = [str(r["error_message"]) for r in site.sql(query, effect.public_id, effect.at)]
+        assert [row for row in rows for text in told if f"although {row} came" in text], effect
 
 
 def _assert_what_was_deleted_is_gone(site: Site, library: MediaLibrary, trail: Trail) -> None:
