@@ -1,7 +1,7 @@
 """`python -m bench`: all benchmarks, one line each.
 
 Each alone: `python -m bench.draining`, `.scheduling`, `.waking`, `.transfer`,
-`.cdn_bytes`.
+`.cdn_bytes`, `.deletions`, `.full_sync`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 
-from bench import cdn_bytes, draining, scheduling, transfer, waking
+from bench import cdn_bytes, deletions, draining, full_sync, scheduling, transfer, waking
 from bench._rounds import HEAD, Result, alternate
 
 
@@ -24,6 +24,8 @@ def main() -> None:
         print(transferring(case, rounds or 5), flush=True)
     for copies in cdn_bytes.CASES:
         print(cdn_bytes.measure(rounds or cdn_bytes.ROUNDS, copies), flush=True)
+    for slow in (deletions, full_sync):
+        print(slow.measure(rounds or slow.ROUNDS), flush=True)
 
 
 def transferring(case: transfer.Case, rounds: int) -> Result:
