@@ -185,9 +185,16 @@ begin
                 'type', a.type, 'version', a.version, 'was_there', a.was_there),
             milliseconds, a.conflict
         from gone as a cross join marked order by a.public_id, a.type, a.resource_type
+    ), noted as (
+        -- here, too: the run may be cut off before it records its end
+        update public.cloudinary_cleanup_queue as q
+        set error_message = a.conflict || ': upload it again', updated_at = clock_timestamp()
+        from gone as a where q.id = any (a.ids) and a.conflict is not null
     )
-    select d.id, a.conflict || ': upload it again'
-    from gone as a cross join unnest(a.ids) as d(id);
+    select q.id, coalesce(a.conflict || ': upload it again',
+        case when q.error_message like 'deleted, although %' then q.error_message end)
+    from gone as a cross join unnest(a.ids) as d(id)
+    join public.cloudinary_cleanup_queue as q on q.id = d.id;
 end
 $$;
 comment on function media_worker.asset_cleanup_end(uuid[], uuid, text[], bigint[], text[], boolean[], integer) is

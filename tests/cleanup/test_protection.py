@@ -260,3 +260,19 @@ def test_a_row_that_came_after_a_lost_answer_is_told(library: Library) -> None:
     assert f"although media_files {other} came to use it" in deletion["error_message"]
     (line,) = library.sql("select * from media_sync_log")
     assert (line["operation"], line["status"]) == ("delete", "conflict")
+
+
+def test_what_came_in_between_is_told_though_the_run_is_cut_off_then(library: Library) -> None:
+    library.delete(library.add("cat"))
+    other = library.insert(library.cloudinary.account.assets[0])
+    token = library.one("select gen_random_uuid()")
+    library.sql("update cloudinary_cleanup_queue set status = 'processing', claim = %s", token)
+    end = (
+        "select note from media_worker.asset_cleanup_end((select array_agg(id)"
+        " from cloudinary_cleanup_queue), %s, '{image}', '{1}', '{null}', '{true}', 0)"
+    )
+    note = library.one(end, token)
+    assert f"although media_files {other} came to use it" in note
+    assert library.deletion("cat")["error_message"] == note
+    library.sql("truncate media_files, media_file_tags, media_file_usage")
+    assert library.one(end, token) == note
