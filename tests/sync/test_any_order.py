@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+import pytest
+
 from tests.support.wait import wait_until
 from tests.sync.site import Site
 from worker.demo.behaviour import Behaviour
@@ -88,6 +90,7 @@ class Hands:
         self._site.receive(*new, *new[:2])
 
 
+@pytest.mark.soak
 def test_at_rest_table_and_account_agree(site: Site, provider: Provider) -> None:
     seed = time.time_ns()
     print(f"seed {seed}")
