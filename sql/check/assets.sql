@@ -153,7 +153,7 @@ comment on function media_worker.check_unseen_assets(uuid, text, uuid, timestamp
     'Of the next max_rows rows, those that want an asset which Cloudinary has not listed to this check. last_id, in every line, is where the next page begins; no line: there are no more rows.';
 
 create or replace function media_worker.check_mend_asset(
-    owner_table text, owner_id uuid, finding text
+    owner_table text, owner_id uuid, finding text, cut_off timestamptz
 ) returns text
 language plpgsql security definer set search_path = '' set lock_timeout = '300ms'
 as $$
@@ -176,14 +176,18 @@ begin
         return 'asked again';
     elsif finding = 'missing' and known.id is null then
         return 'without source';
+    elsif finding = 'missing' then
+        -- it was looked for after cut_off
+        return case media_worker.mirror_absent(array[a.id], cut_off, 'cloudinary')
+            when 0 then 'changed' else 'marked deleted' end;
     end if;
-    -- the worker looks at the asset by name, and makes the row the same, or marks it deleted
+    -- the worker looks at the asset by name, and makes the row the same
     perform media_worker.request_pushes(array[a.id]);
     return 'compared again';
 end
 $$;
-comment on function media_worker.check_mend_asset(text, uuid, text) is
-    'Begins the repair of a row whose asset is missing or differs. Returns asked again: its source_url is uploaded; compared again; without source; not ours (a file of the application''s); or changed: nothing was done.';
+comment on function media_worker.check_mend_asset(text, uuid, text, timestamptz) is
+    'Begins the repair of a row whose asset is missing or differs. Returns asked again: its source_url is uploaded; compared again; marked deleted (neither asset nor source, and nothing known of it since cut_off); without source; not ours (a file of the application''s); or changed: nothing was done.';
 
 create or replace function media_worker.check_delete_asset(
     resource_type text, type text, public_id text, version bigint

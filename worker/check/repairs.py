@@ -14,6 +14,7 @@ OUTCOMES: dict[str, tuple[bool, str]] = {
     "queued": (True, "its deletion is queued"),
     "forgotten": (True, "forgotten"),
     "compared again": (True, "row and asset are compared again"),
+    "marked deleted": (True, "the row is marked deleted"),
     "changed": (False, "has changed meanwhile: left to the next check"),
     "held": (False, "the application holds the row: left to the next check"),
     "there": (False, "is there after all, though it is not listed: left as it is"),

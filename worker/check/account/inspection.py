@@ -46,7 +46,7 @@ class Rows(Protocol):
     async def still_wanted(
         self, rows: Sequence[AssetRow], cut_off: datetime
     ) -> Sequence[AssetRow]: ...
-    async def mend(self, row: AssetRow, finding: str) -> str: ...
+    async def mend(self, row: AssetRow, finding: str, cut_off: datetime) -> str: ...
     async def delete(self, asset: Asset) -> str: ...
 
 
@@ -93,7 +93,7 @@ class AccountInspection(Inspection[Suspicion]):
         """See `Inspection`: workers look at the assets again before they do anything."""
         if suspicion.kind == "orphan" and suspicion.asset is not None:
             return [await self._rows.delete(suspicion.asset)]
-        return [await self._rows.mend(row, suspicion.kind) for row in suspicion.rows]
+        return [await self._rows.mend(row, suspicion.kind, self._cut_off) for row in suspicion.rows]
 
     async def _pages(self, resource_type: str, type: str) -> AsyncIterator[Sequence[Asset]]:
         cursor, restarts = None, 0

@@ -72,11 +72,11 @@ class AccountStore:
         return [row for row in rows if row in found]
 
     @briefly
-    async def mend(self, row: AssetRow, finding: str) -> str:
+    async def mend(self, row: AssetRow, finding: str, cut_off: datetime) -> str:
         """Begin the repair of a row; says what was done (`OUTCOMES`)."""
         return await self._said(
-            "select media_worker.check_mend_asset(%s, %s, %s) as said",
-            (row.owner_table, row.owner_id, finding),
+            "select media_worker.check_mend_asset(%s, %s, %s, %s) as said",
+            (row.owner_table, row.owner_id, finding, cut_off),
         )
 
     @briefly
