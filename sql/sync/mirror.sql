@@ -155,8 +155,11 @@ begin
         || media_worker.stale_etag(asset, mine);
     agreed := media_worker.agreed((merged ->> 'same')::boolean);
     if not (merged ->> 'same')::boolean and mine ->> 'sync_status' = 'error'
-            and merged ->> 'kept' is distinct from 'database' then
-        agreed := '{}';  -- what could not be pushed still cannot
+            and merged ->> 'kept' is distinct from 'database'
+            and known.base ->> 'public_id' = base ->> 'public_id'
+            and not changed ?| array['asset_id', 'version'] then
+        -- what could not be pushed still cannot, unless it has come back, or got another name
+        agreed := '{}';
     end if;
     return merged || jsonb_build_object('id', mine ->> 'id', 'base', base) || case
         when changed = '{}' and known.base = base

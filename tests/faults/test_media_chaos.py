@@ -132,7 +132,7 @@ def _put_right(site: Site) -> bool:
             )
         else:
             # it wants what is no longer there
-            assert site.cloudinary.account.get(row["public_id"]) is None, row
+            assert site.cloudinary.account.get(row["public_id"]) is None, row["sync_error"]
             site.sql("delete from media_assets where id = %s", row["id"])
     return bool(errors)
 

@@ -407,3 +407,17 @@ def test_rows_that_are_edited_outlive_an_emptied_account(site: Site, provider: P
     site.sql("update media_assets set source_url = %s", url)
     site.work()
     site.assert_mirrored()
+
+
+def test_what_could_not_be_pushed_since_its_asset_was_renamed_is_pushed_later(site: Site) -> None:
+    site.cloudinary.account.add("a")
+    site.sync()
+    site.cloudinary.account.rename("a", "b")
+    site.sql("update media_assets set tags = '{x}'")
+    site.work()
+    assert "no longer has image a" in site.row("a")["sync_error"]
+    site.sync()
+    site.start()
+    site.wait_for(SYNCED)
+    site.assert_mirrored()
+    assert site.row("b")["tags"] == ["x"]
