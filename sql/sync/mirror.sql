@@ -15,10 +15,13 @@ begin
     where a.id = any (array(select m.id from media_worker.matched_assets(assets) as m))
     order by a.id for no key update;
     plan := media_worker.mirror_plan(assets, looked_at, policy);
-    -- another row has the name of these, and may be about to lose it
+    -- another row has the name of these, and may be about to lose it; or they have to leave the
+    -- name that they are to be given to an asset that has it already
     select jsonb_agg(p.doc -> 'found') into later from jsonb_array_elements(plan) as p(doc)
     where p.doc ->> 'action' = 'skip' and p.doc ->> 'occupant' is not null
-        and plan @> '[{"action": "rename"}]';
+            and plan @> '[{"action": "rename"}]'
+        or p.doc ->> 'action' in ('update', 'unchanged') and plan @> jsonb_build_array(
+            jsonb_build_object('action', 'rename', 'occupant', p.doc -> 'id'));
     if later is null then
         return media_worker.mirror_written(plan, looked_at, source);
     end if;
@@ -51,6 +54,12 @@ begin
     on conflict on constraint mirrored_assets_pkey do update
     set base = excluded.base, looked_at = excluded.looked_at;
     perform media_worker.log_mirrored(plan, source, looked_at);
+    -- what could not be pushed, and may be by now
+    update media_worker.asset_pushes as u
+    set status = 'pending', next_attempt_at = null, attempts = 0, due_by = clock_timestamp()
+    where u.status = 'failed' and u.claim is null and u.asset in (
+        select (p.doc ->> 'id')::uuid from jsonb_array_elements(plan) as p(doc)
+        where p.doc -> 'write' ->> 'sync_status' = 'pending');
     perform media_worker.request_pushes(array(
         select (p.doc ->> 'id')::uuid from jsonb_array_elements(plan) as p(doc)
         where p.doc ->> 'kept' = 'database'));
@@ -166,7 +175,8 @@ begin
                 and mine ->> 'sync_status' = coalesce(agreed ->> 'sync_status', 'error')
             then jsonb_build_object('action', 'unchanged') - 'base'
         else jsonb_build_object(
-            'action', case when changed ? 'public_id' then 'rename' else 'update' end,
+            'action', case when changed ?| array['public_id', 'resource_type', 'type']
+                then 'rename' else 'update' end,
             'changed', changed,
             'write', changed || jsonb_build_object('id', mine ->> 'id', 'deleted_at', null)
                 || agreed) end;

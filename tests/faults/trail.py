@@ -82,12 +82,15 @@ class Trail:
             for row in self._rows("cloudinary_cleanup_queue")
             if row["doc"] and row["doc"]["public_id"] == public_id
         ]
-        ends = [r["at"] for r in rows if r["doc"]["status"] in ("completed", "failed")]
+        ends = [(r["id"], r["at"]) for r in rows if r["doc"]["status"] in ("completed", "failed")]
         sent: dict[tuple[UUID, str], float] = {}
         for row in rows:
             if row["doc"]["sent_at"]:
                 sent.setdefault((row["id"], row["doc"]["sent_at"]), row["at"])
-        return [Look(at, min((e for e in ends if e > at), default=FOREVER)) for at in sent.values()]
+        return [
+            Look(at, min((e for id_, e in ends if id_ == row and e > at), default=FOREVER))
+            for (row, _), at in sent.items()
+        ]
 
     def _rows(self, *sources: str) -> list[Row]:
         return self._site.sql(

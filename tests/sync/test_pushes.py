@@ -417,7 +417,18 @@ def test_what_could_not_be_pushed_since_its_asset_was_renamed_is_pushed_later(si
     site.work()
     assert "no longer has image a" in site.row("a")["sync_error"]
     site.sync()
-    site.start()
-    site.wait_for(SYNCED)
+    site.work()
     site.assert_mirrored()
     assert site.row("b")["tags"] == ["x"]
+
+
+def test_a_name_that_another_asset_was_given_meanwhile_is_left_to_it(site: Site) -> None:
+    site.cloudinary.account.add("x")
+    site.cloudinary.account.add("y")
+    site.sync()
+    ids = {name: site.row(name)["id"] for name in ("x", "y")}
+    site.cloudinary.account.rename("x", "b")
+    site.sql("update media_assets set public_id = 'b' where public_id = 'y'")
+    site.work()
+    site.assert_mirrored()
+    assert {name: site.row(name)["id"] for name in ("b", "y")} == {"b": ids["x"], "y": ids["y"]}
