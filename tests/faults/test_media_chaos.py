@@ -126,7 +126,7 @@ def _put_right(site: Site) -> bool:
     """The application does what errors ask it to do; whether there were any."""
     errors = [row for row in site.rows().values() if row["sync_status"] == "error"]
     for row in errors:
-        if "already exists" in row["sync_error"]:
+        if any(why in row["sync_error"] for why in ("already exists", "another row has")):
             site.sql(
                 "update media_assets set public_id = gen_random_uuid() where id = %s", row["id"]
             )
@@ -139,6 +139,10 @@ def _put_right(site: Site) -> bool:
 
 def _wait_for_rest(site: Site) -> None:
     def is_at_rest() -> bool:
+        # lost answers look like an outage, whose end is looked for once a minute
+        site.sql(
+            "update media_worker.outages set next_probe_at = now() where next_probe_at > now()"
+        )
         for table in TABLES:
             # what has met several crashes waits for minutes: not here
             site.sql(
@@ -149,7 +153,7 @@ def _wait_for_rest(site: Site) -> None:
         return not site.sql(UNFINISHED)
 
     try:
-        wait_until(is_at_rest, timeout=60, message="rest")
+        wait_until(is_at_rest, timeout=150, message="rest")
     except AssertionError:
         raise AssertionError(f"no rest: {site.sql(UNFINISHED)}") from None
 
