@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.wait import wait_until
 from tests.sync.site import Site
 from worker.demo.behaviour import Behaviour
@@ -167,3 +169,27 @@ def test_a_row_that_the_mirror_brought_back_protects_nothing(site: Site) -> None
     site.work()
     assert len(account) == 0
     assert site.rows() == {}
+
+
+@pytest.mark.parametrize("way", ["upload", "rename"])
+def test_what_comes_to_a_name_waits_for_the_deletion_under_it(
+    site: Site, provider: Provider, way: str
+) -> None:
+    site.cloudinary.account.add("a")
+    site.cloudinary.account.add("b")
+    site.sync()
+    hold = site.cloudinary.faults.hold("delete")
+    worker = site.start()
+    site.sql("delete from media_assets where public_id = 'a'")
+    wait_until(hold.reached.is_set, message="the deletion", timeout=20)
+    if way == "upload":
+        url = provider.serve("/a.png", Behaviour(body=media("cover.png")))
+        site.sql("insert into media_assets (public_id, source_url) values ('a', %s)", url)
+    else:
+        site.cloudinary.account.delete("a")  # by hand, so that the name is free
+        site.sql("update media_assets set public_id = 'a' where public_id = 'b'")
+    worker.wait_for_log("a is being deleted")
+    hold.release()
+    site.wait_for("select bool_and(sync_status = 'synced') from media_assets")
+    site.assert_mirrored()
+    assert "a" in site.rows()

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from worker.cloudinary import NotFound
 from worker.cloudinary.documents import RESOURCE_TYPES, TYPE
-from worker.errors import ClaimLost, Permanent, Pointless, Temporary, WorkError
+from worker.errors import Busy, ClaimLost, Permanent, Pointless, Temporary, WorkError
 from worker.queue.model import Claimed, Done, Outcome, unexpected
 from worker.sync.model import Changing, Document, Kind, Push, Uploading
 from worker.sync.store import SyncStore
 
 Outcomes = dict[UUID, Outcome | WorkError]
 UPLOADS_AT_ONCE = 4
+WAIT_FOR_DELETION = 1.0  # seconds
 PUSHED = (*RESOURCE_TYPES, "auto")
 
 
@@ -45,6 +46,7 @@ class PushChanges:
         mine = push.mine
         try:
             async with self._slots:
+                await self._wait_for_deletion(push.kind, mine["public_id"])
                 started = await self._store.now()
                 found = await self._uploads.upload(mine["source_url"], **_options(mine))
                 said = await self._store.uploaded(
@@ -116,7 +118,13 @@ class PushChanges:
         except Exception as error:
             return unexpected(error, id=str(work.id))
 
+    async def _wait_for_deletion(self, kind: Kind, name: str) -> None:
+        """What comes to a name in the midst of a deletion would be deleted. Raises `Busy`."""
+        if await self._store.name_is_being_deleted(kind.type, name):
+            raise Busy(f"{name} is being deleted; waiting", retry_after=WAIT_FOR_DELETION)
+
     async def _rename(self, push: Push, to: str) -> Document:
+        await self._wait_for_deletion(push.kind, to)
         try:
             return await self._uploads.rename(push.name, to, **push.kind._asdict())
         except Permanent as error:

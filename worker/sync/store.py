@@ -177,6 +177,15 @@ class SyncStore:
         )
 
     @patiently
+    async def name_is_being_deleted(self, type: str, public_id: str) -> bool:
+        """Whether a deletion by this name, of whatever resource type, is under way just now."""
+        return bool(
+            await self._one(
+                "select media_worker.deletion_is_under_way(null, %s, %s) as one", type, public_id
+            )
+        )
+
+    @patiently
     async def push_failed(self, work: Claimed, message: str) -> None:
         """A push is given up: the row says why."""
         await self._one(
