@@ -50,8 +50,13 @@ def test_frozen_worker_loses_its_rows_and_records_nothing_once_it_wakes(
     wait_until(lambda: len(site.runs(row)) == 2)
     token = site.row(row)["claim"]
     frozen.thaw()
-    site.sql("insert into test_work (id) values (gen_random_uuid())")
-    wait_until(lambda: frozen.pid in {run["pid"] for run in site.sql("select pid from test_runs")})
+
+    def it_works_again() -> bool:
+        # the other one takes rows, too
+        site.sql("insert into test_work (id) values (gen_random_uuid())")
+        return frozen.pid in {run["pid"] for run in site.sql("select pid from test_runs")}
+
+    wait_until(it_works_again, timeout=30)
     assert site.is_(row, status="processing", claim=token)
     site.sql("update test_work set plan = 'noted' where id = %s", row)
     site.wait_for(row, status="completed", error_message="a note")
